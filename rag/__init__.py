@@ -1,0 +1,1 @@
+"""The RAG toolkit: documents in, cited answers out."""

@@ -1,0 +1,300 @@
+"""The config file: YAML to validated values. Unknown keys are refused with a suggestion.
+
+pydantic lives here, at the border where files are read; the rest of the code sees the models' attributes.
+Relative paths resolve from the config file's folder.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from rag.errors import ConfigError
+
+__all__ = [
+    "BenchmarkConfig",
+    "CollectionConfig",
+    "Config",
+    "GateConfig",
+    "JudgeConfig",
+    "LimitsConfig",
+    "PriceConfig",
+    "ProviderConfig",
+    "RagConfig",
+    "SettingsConfig",
+    "SystemConfig",
+    "cache_dir",
+    "home_dir",
+    "load_config",
+]
+
+Money = Annotated[Decimal, BeforeValidator(lambda v: str(v) if isinstance(v, float) else v), Field(ge=0)]
+DEFAULT_EMBEDDER = "all-MiniLM-L6-v2"
+DEFAULT_PROVIDER = "local:smollm2-135m"
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+
+
+class PriceConfig(_Section):
+    """A price: per million tokens with its date, or per busy hour (shown as an assumption)."""
+
+    input_per_mtok: Money | None = None
+    cached_input_per_mtok: Money | None = None
+    cache_write_per_mtok: Money | None = None
+    output_per_mtok: Money | None = None
+    as_of: date | None = None
+    usd_per_hour: Money | None = None
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> PriceConfig:
+        per_token = self.input_per_mtok is not None and self.output_per_mtok is not None
+        if per_token == (self.usd_per_hour is not None):
+            raise ValueError("give either input_per_mtok and output_per_mtok, or usd_per_hour")
+        return self
+
+
+class ProviderConfig(_Section):
+    """A provider that the catalog lacks: a wire format at a base URL."""
+
+    wire: str = "openai"
+    base_url: str
+    api_key_env: str | None = None
+    models: tuple[str, ...] = ()
+    price: PriceConfig | None = None
+
+
+class CollectionConfig(_Section):
+    """What a collection is made of and how it is cut. `chunk_tokens: whole` keeps each document whole."""
+
+    sources: tuple[str, ...] = ()
+    embedder: str = DEFAULT_EMBEDDER
+    chunk_tokens: Annotated[int, Field(ge=16)] | Literal["whole"] = 200
+    overlap_tokens: Annotated[int, Field(ge=0)] = 40
+
+    @model_validator(mode="after")
+    def _overlap_fits(self) -> CollectionConfig:
+        if self.chunk_tokens != "whole" and self.overlap_tokens * 2 > self.chunk_tokens:
+            raise ValueError("overlap_tokens must be at most half of chunk_tokens")
+        return self
+
+
+class SettingsConfig(_Section):
+    """Sampling settings of a system."""
+
+    temperature: Annotated[float, Field(ge=0, le=2)] | None = None
+    max_tokens: Annotated[int, Field(ge=1)] | None = None
+    top_p: Annotated[float, Field(gt=0, le=1)] | None = None
+    stop: tuple[str, ...] = ()
+    seed: int | None = None
+
+
+class RagConfig(_Section):
+    """Which collection a system answers over, and how much of it it sees."""
+
+    collection: str
+    k: Annotated[int, Field(ge=1, le=100)] = 6
+    mode: Literal["hybrid", "dense", "lexical"] = "hybrid"
+    context_tokens: Annotated[int, Field(ge=64)] | None = None
+
+
+class SystemConfig(_Section):
+    """What an evaluation compares: a provider and model with settings, alone or over a collection."""
+
+    name: Annotated[str, Field(min_length=1, max_length=80, pattern=r"^[\w.@:+ -]+$")]
+    provider: str | None = None
+    runnable: str | None = None
+    recorded: Path | None = None
+    rag: RagConfig | None = None
+    settings: SettingsConfig = SettingsConfig()
+    price: PriceConfig | None = None
+
+    @model_validator(mode="after")
+    def _one_source(self) -> SystemConfig:
+        if sum(x is not None for x in (self.provider, self.runnable, self.recorded)) != 1:
+            raise ValueError("give exactly one of provider, runnable, recorded")
+        return self
+
+
+class BenchmarkConfig(_Section):
+    """A benchmark, its data and the metrics to report; keys a benchmark does not use are refused by it."""
+
+    name: str
+    benchmark: str | None = None
+    data: str | None = None
+    split: str | None = None
+    shots: Annotated[int, Field(ge=0, le=32)] | None = None
+    shots_split: str | None = None
+    subjects: tuple[str, ...] = ()
+    limit: Annotated[int, Field(ge=1)] | None = None
+    mode: str | None = None
+    metrics: tuple[str, ...] = ()
+
+
+class LimitsConfig(_Section):
+    """Bounds of a run. `timeout_s` bounds one attempt, `deadline_s` one sample with all its waits."""
+
+    concurrency: Annotated[int, Field(ge=1, le=4096)] = 16
+    budget_usd: Money | None = None
+    timeout_s: Annotated[float, Field(gt=0)] = 60.0
+    deadline_s: Annotated[float, Field(gt=0)] = 900.0
+    max_attempts: Annotated[int, Field(ge=1)] = 6
+    max_error_rate: Annotated[float, Field(ge=0, le=1)] = 0.1
+
+
+class JudgeConfig(_Section):
+    """The model that judges, where a metric needs one."""
+
+    provider: str
+
+
+class GateConfig(_Section):
+    """A bound on a metric; a run that breaks it exits 3. `system: null` means every system."""
+
+    system: str | None = None
+    min: float | None = None
+    max: float | None = None
+
+    @model_validator(mode="after")
+    def _bounded(self) -> GateConfig:
+        if self.min is None and self.max is None:
+            raise ValueError("give min, max or both")
+        return self
+
+
+class Config(_Section):
+    """The whole file; every key is optional. `folder` is where relative paths start from."""
+
+    folder: Annotated[Path, Field(exclude=True)] = Path()
+    home: Path | None = None
+    providers: dict[str, ProviderConfig] = {}
+    collections: dict[str, CollectionConfig] = {}
+    default_provider: str = DEFAULT_PROVIDER
+    fallback: tuple[str, ...] = ()
+    systems: tuple[SystemConfig, ...] = ()
+    benchmarks: tuple[BenchmarkConfig, ...] = ()
+    limits: LimitsConfig = LimitsConfig()
+    judge: JudgeConfig | None = None
+    gates: dict[str, GateConfig] = {}
+    repeats: Annotated[int, Field(ge=1, le=1000)] = 1
+    cache: bool = False
+    seed: int = 0
+
+    @model_validator(mode="after")
+    def _names_once(self) -> Config:
+        for what, names in (
+            ("system", [s.name for s in self.systems]),
+            ("benchmark", [b.name for b in self.benchmarks]),
+        ):
+            twice = sorted({n for n in names if names.count(n) > 1})
+            if twice:
+                raise ValueError(f"{what} {twice[0]!r} is defined twice")
+        return self
+
+    def path(self, value: str | Path) -> Path:
+        """Return `value` as an absolute path, relative ones taken from the config file's folder."""
+        return (self.folder / Path(value).expanduser()).resolve()
+
+    def home_dir(self) -> Path:
+        """Where indexes, runs and the embedding cache live: RAGASSAY_HOME, else `home:`, else the default."""
+        if self.home is not None and not os.environ.get("RAGASSAY_HOME"):
+            return self.path(self.home)
+        return home_dir()
+
+
+def home_dir() -> Path:
+    """Return RAGASSAY_HOME, or the platform's folder for user data."""
+    return _env_dir("RAGASSAY_HOME", "user_data_path")
+
+
+def cache_dir() -> Path:
+    """Return RAGASSAY_CACHE, or the platform's cache folder: model files and compiled graphs."""
+    return _env_dir("RAGASSAY_CACHE", "user_cache_path")
+
+
+def _env_dir(variable: str, default: str) -> Path:
+    given = os.environ.get(variable)
+    if given:
+        return Path(given).expanduser().resolve()
+    import platformdirs
+
+    path: Path = getattr(platformdirs, default)("ragassay", appauthor=False)
+    return path
+
+
+def load_config(path: Path | str | None = None) -> Config:
+    """Read a config file; without a path the one RAGASSAY_CONFIG names, else the defaults.
+
+    Raises:
+        ConfigError: the file is missing, not YAML, or holds a key or value that cannot be used; names the
+            place in the file and the nearest known key.
+    """
+    path = path or os.environ.get("RAGASSAY_CONFIG") or None
+    if path is None:
+        return Config(folder=Path.cwd())
+    path = Path(path).expanduser()
+    return parse_config(_read_yaml(path), folder=path.resolve().parent, where=str(path))
+
+
+def parse_config(data: dict[str, Any], *, folder: Path, where: str = "config") -> Config:
+    """Validate `data`, the content of a config file; relative paths start from `folder`."""
+    if "folder" in data:
+        raise ConfigError(f"{where}: unknown key 'folder'.")
+    try:
+        return Config.model_validate({**data, "folder": folder})
+    except ValidationError as exc:
+        raise ConfigError(f"{where}: {_explain(exc)}") from exc
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as exc:
+        raise ConfigError(f"no config file at {path}; the folder configs/ holds examples to copy.") from exc
+    except (OSError, UnicodeDecodeError) as exc:
+        raise ConfigError(f"cannot read {path}: {exc}.") from exc
+    except yaml.YAMLError as exc:
+        mark = getattr(exc, "problem_mark", None)
+        place = f" in line {mark.line + 1}" if mark else ""
+        raise ConfigError(f"{path} is not valid YAML{place}: {getattr(exc, 'problem', None) or exc}.") from exc
+    if data is None:
+        return {}
+    if not isinstance(data, dict):
+        raise ConfigError(f"{path} holds a {type(data).__name__} where keys such as 'systems:' are expected.")
+    return data
+
+
+def _explain(exc: ValidationError) -> str:
+    first = exc.errors(include_url=False)[0]
+    place = ".".join(str(part) for part in first["loc"]) or "file"
+    if first["type"] != "extra_forbidden":
+        return f"{place}: {first['msg'].removeprefix('Value error, ')}."
+    near = difflib.get_close_matches(str(first["loc"][-1]), _known_keys(first["loc"][:-1]), n=1, cutoff=0.5)
+    return f"unknown key {place!r}{f'; did you mean {near[0]!r}?' if near else '.'}"
+
+
+def _known_keys(location: tuple[int | str, ...]) -> list[str]:
+    sections: dict[str, type[BaseModel]] = {
+        "providers": ProviderConfig,
+        "collections": CollectionConfig,
+        "systems": SystemConfig,
+        "benchmarks": BenchmarkConfig,
+        "limits": LimitsConfig,
+        "judge": JudgeConfig,
+        "gates": GateConfig,
+        "price": PriceConfig,
+        "rag": RagConfig,
+        "settings": SettingsConfig,
+    }
+    for part in reversed(location):
+        if part in sections:
+            return [*sections[str(part)].model_fields]
+    return [name for name in Config.model_fields if name != "folder"]

@@ -1,0 +1,44 @@
+"""What every test gets: a home of its own, and a network that ends at loopback."""
+
+from __future__ import annotations
+
+import socket
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+REPO = Path(__file__).parent.parent
+SHARED_DATA = REPO.parent / "shared" / "data"
+
+_connect = socket.socket.connect
+
+
+def _loopback_only(self: socket.socket, address: Any) -> None:
+    if self.family in {socket.AF_INET, socket.AF_INET6}:
+        try:
+            loopback = ip_address(address[0]).is_loopback
+        except ValueError:
+            loopback = address[0] == "localhost"
+        if not loopback:
+            raise PermissionError(f"a test tried to reach {address!r}; tests stay on loopback")
+    _connect(self, address)
+
+
+@pytest.fixture(autouse=True)
+def _own_home_no_network(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAGASSAY_HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("RAGASSAY_CONFIG", raising=False)
+    if request.node.get_closest_marker("live") is None:
+        monkeypatch.setattr(socket.socket, "connect", _loopback_only)
+
+
+@pytest.fixture
+def shared_data() -> Path:
+    """The folder of real data sets; the test skips where it is absent."""
+    if not SHARED_DATA.is_dir():
+        pytest.skip("the real data sets are not beside this checkout (../shared/data)")
+    return SHARED_DATA
