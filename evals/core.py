@@ -81,8 +81,11 @@ class Record:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Score:
-    """One metric of one record. `value` is None, with a `reason`, where it could not be measured or does not
-    apply; `error` is set when the metric itself failed. Never NaN; never 0 for "not measured"."""
+    """One metric of one record.
+
+    `value` is None, with a `reason`, where it could not be measured or does not apply; `error` is set when the
+    metric itself failed. Never NaN; never 0 for "not measured".
+    """
 
     metric: str
     value: float | None
@@ -94,17 +97,21 @@ class Score:
 class Metric(Protocol):
     """Scores one record. Pure: the same arguments give the same score.
 
-    `needs_answer` is False for metrics of the retrieval alone, which are scored whatever the outcome was.
+    `names` are the metrics that one call scores. `needs_answer` is False for metrics of the retrieval alone,
+    which are scored whatever the outcome was; `needs_passages` is True where a closed book has no score.
     """
 
     @property
-    def name(self) -> str: ...
+    def names(self) -> Sequence[str]: ...
 
     @property
     def needs_answer(self) -> bool: ...
 
+    @property
+    def needs_passages(self) -> bool: ...
+
     def score(self, sample: Sample, record: Record, passages: Sequence[Chunk]) -> Sequence[Score]:
-        """Return one Score per metric name that this metric stands for."""
+        """Return one Score for each of `names`, in that order."""
         ...
 
 

@@ -30,7 +30,9 @@ def run(coro: Coroutine[Any, Any, T]) -> T:
     loop = _loop()
     if threading.current_thread().name == _THREAD_NAME:
         coro.close()
-        raise RuntimeError("rag.aio.run() was called from a provider's own loop; await the coroutine instead.")
+        raise RuntimeError(
+            "rag.aio.run() was called from a provider's own loop; await the coroutine instead."
+        )
     future = asyncio.run_coroutine_threadsafe(coro, loop)
     try:
         return future.result()

@@ -264,7 +264,9 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     except yaml.YAMLError as exc:
         mark = getattr(exc, "problem_mark", None)
         place = f" in line {mark.line + 1}" if mark else ""
-        raise ConfigError(f"{path} is not valid YAML{place}: {getattr(exc, 'problem', None) or exc}.") from exc
+        raise ConfigError(
+            f"{path} is not valid YAML{place}: {getattr(exc, 'problem', None) or exc}."
+        ) from exc
     if data is None:
         return {}
     if not isinstance(data, dict):

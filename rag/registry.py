@@ -62,7 +62,8 @@ def load_attribute(path: str) -> Any:
         module = importlib.import_module(module_name)
     except ModuleNotFoundError as exc:
         raise MissingDependencyError(
-            f"cannot import {module_name!r}: no module named {exc.name!r}; install it with 'pip install {exc.name}'."
+            f"cannot import {module_name!r}: no module named {exc.name!r}; "
+            f"install it with 'pip install {exc.name}'."
         ) from exc
     target: Any = module
     for part in attribute.split("."):
