@@ -1,0 +1,209 @@
+"""Records, samples, contexts and scores as plain JSON, in a schema of our own.
+
+Durations become milliseconds after `sent` (so a decoded `Timing` starts at 0.0), money a decimal string,
+outcomes their value, unknown values null. Keys that this version does not know are ignored on reading.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from decimal import Decimal
+from typing import Any, TypeVar
+
+import orjson
+
+from evals.core import Context, Record, Sample, Score
+from rag.core import Chunk, Citation, Completion, Outcome, Timing, Usage
+
+__all__ = [
+    "Key",
+    "ScoredRecord",
+    "context_from_json",
+    "context_to_json",
+    "dumps",
+    "loads",
+    "record_from_json",
+    "record_to_json",
+    "sample_from_json",
+    "sample_to_json",
+    "scored_from_json",
+    "scored_to_json",
+]
+
+T = TypeVar("T")
+_POINTS = ("headers", "first_reasoning", "first_content", "last")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, order=True)
+class Key:
+    """What makes a reply unique within a run."""
+
+    benchmark: str
+    sample_id: str
+    system: str
+    repeat: int
+
+    @classmethod
+    def of(cls, record: Record) -> Key:
+        """Return the key of `record`."""
+        return cls(
+            benchmark=record.benchmark, sample_id=record.sample_id, system=record.system, repeat=record.repeat
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ScoredRecord:
+    """The scores of one reply: a line of `scores.jsonl`."""
+
+    key: Key
+    scores: tuple[Score, ...]
+
+
+def dumps(value: object) -> bytes:
+    """Return `value` as one line of JSON.
+
+    Lone surrogates and integers beyond 64 bits, which orjson refuses, are written by the standard library.
+    """
+    try:
+        return orjson.dumps(value, default=_plain)
+    except TypeError:
+        return json.dumps(value, default=_plain, separators=(",", ":")).encode("ascii")
+
+
+def loads(data: bytes) -> Any:
+    """Return what `dumps` wrote.
+
+    Raises:
+        ValueError: `data` is not JSON.
+    """
+    try:
+        return orjson.loads(data)
+    except orjson.JSONDecodeError:
+        return json.loads(data)
+
+
+def record_to_json(record: Record) -> dict[str, Any]:
+    """Return `record` as plain values; `kind` leaves room for replies of judges."""
+    return {
+        "kind": "reply",
+        "benchmark": record.benchmark,
+        "sample_id": record.sample_id,
+        "system": record.system,
+        "repeat": record.repeat,
+        "started": record.started,
+        "prompt_sha256": record.prompt_sha256,
+        "context_key": record.context_key,
+        "answer": record.answer,
+        "refused": record.refused,
+        "citations": [_flat(citation) for citation in record.citations],
+        "completion": _completion_to_json(record.completion),
+    }
+
+
+def record_from_json(data: Mapping[str, Any]) -> Record:
+    """Return the record that `record_to_json` wrote."""
+    return Record(
+        benchmark=data["benchmark"],
+        sample_id=data["sample_id"],
+        system=data["system"],
+        repeat=data["repeat"],
+        started=data["started"],
+        prompt_sha256=data["prompt_sha256"],
+        context_key=data["context_key"],
+        answer=data["answer"],
+        refused=data["refused"],
+        citations=tuple(_build(Citation, citation) for citation in data["citations"]),
+        completion=_completion_from_json(data["completion"]),
+    )
+
+
+def sample_to_json(sample: Sample) -> dict[str, Any]:
+    """Return `sample` as plain values."""
+    return _flat(sample)
+
+
+def sample_from_json(data: Mapping[str, Any]) -> Sample:
+    """Return the sample that `sample_to_json` wrote."""
+    lists = {name: tuple(data[name]) for name in ("targets", "choices", "relevant")}
+    shots = tuple((question, letter) for question, letter in data["shots"])
+    return _build(Sample, {**data, **lists, "shots": shots})
+
+
+def context_to_json(context: Context) -> dict[str, Any]:
+    """Return `context` as plain values."""
+    plain = _flat(context)
+    plain["passages"] = [_flat(passage) for passage in context.passages]
+    plain["retrieval_ms"] = round(plain.pop("retrieval_s") * 1000, 3)
+    return plain
+
+
+def context_from_json(data: Mapping[str, Any]) -> Context:
+    """Return the context that `context_to_json` wrote."""
+    passages = tuple(_build(Chunk, passage) for passage in data["passages"])
+    return _build(Context, {**data, "passages": passages, "retrieval_s": data["retrieval_ms"] / 1000})
+
+
+def scored_to_json(scored: ScoredRecord) -> dict[str, Any]:
+    """Return the scores of a reply as plain values."""
+    return {**_flat(scored.key), "scores": [_flat(score) for score in scored.scores]}
+
+
+def scored_from_json(data: Mapping[str, Any]) -> ScoredRecord:
+    """Return the scores that `scored_to_json` wrote."""
+    return ScoredRecord(key=_build(Key, data), scores=tuple(_build(Score, score) for score in data["scores"]))
+
+
+def _completion_to_json(completion: Completion) -> dict[str, Any]:
+    plain = _flat(completion)
+    plain["outcome"] = completion.outcome.value
+    plain["usage"] = _flat(completion.usage)
+    plain["timing"] = _timing_to_json(completion.timing)
+    plain["cost_usd"] = None if completion.cost is None else str(plain.pop("cost"))
+    plain.pop("cost", None)
+    return plain
+
+
+def _completion_from_json(data: Mapping[str, Any]) -> Completion:
+    cost = data["cost_usd"]
+    return _build(
+        Completion,
+        {
+            **data,
+            "outcome": Outcome(data["outcome"]),
+            "usage": _build(Usage, data["usage"]),
+            "timing": _timing_from_json(data["timing"]),
+            "cost": None if cost is None else Decimal(cost),
+        },
+    )
+
+
+def _timing_to_json(timing: Timing) -> dict[str, Any]:
+    plain: dict[str, Any] = {"streamed": timing.streamed, "concurrency": timing.concurrency}
+    for name in _POINTS:
+        reading = getattr(timing, name)
+        plain[f"{name}_ms"] = None if reading is None else round((reading - timing.sent) * 1000, 3)
+    return plain
+
+
+def _timing_from_json(data: Mapping[str, Any]) -> Timing:
+    readings = {name: None if data[f"{name}_ms"] is None else data[f"{name}_ms"] / 1000 for name in _POINTS}
+    return Timing(sent=0.0, streamed=data["streamed"], concurrency=data["concurrency"], **readings)
+
+
+def _flat(value: Any) -> dict[str, Any]:
+    return {field.name: getattr(value, field.name) for field in fields(value)}
+
+
+def _build(kind: type[T], data: Mapping[str, Any]) -> T:
+    known = {field.name for field in fields(kind)}  # type: ignore[arg-type]  # only called with dataclasses
+    return kind(**{name: value for name, value in data.items() if name in known})
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, Decimal):
+        return str(value)
+    if isinstance(value, Mapping):
+        return dict(value)
+    raise TypeError(f"{type(value).__name__} has no place in a run folder")

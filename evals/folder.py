@@ -1,0 +1,255 @@
+"""The run folder: everything about a run, so that a report needs nothing else.
+
+spec.yaml       the config file as it was given
+run.json        the resolved spec (`evals.spec.RunSpec`), versions, hashes, state; replaced atomically
+samples.jsonl   a Sample a line
+contexts.jsonl  checked lines: the passages retrieved once a sample and retrieval setting
+journal.jsonl   checked lines: every received reply; the truth about what was answered
+scores.jsonl    the scores of each reply; made again by `rescore`
+lock            held by the one process that writes; names it
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import socket
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from evals.codec import (
+    Key,
+    ScoredRecord,
+    context_from_json,
+    dumps,
+    loads,
+    record_from_json,
+    record_to_json,
+    sample_from_json,
+    sample_to_json,
+    scored_from_json,
+    scored_to_json,
+)
+from evals.core import Context, Record, Sample
+from evals.journal import Damage, JournalWriter, read_entries
+from rag.errors import RunError, StorageError
+
+__all__ = ["FORMAT", "RunFolder", "utc_now"]
+
+FORMAT = 1
+OnDamage = Callable[[Damage], None]
+
+
+def utc_now() -> str:
+    """Return the wall-clock time in ISO 8601, UTC, to the millisecond."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+class RunFolder:
+    """A run on disk. Reading needs no lock; whoever writes holds `locked()`.
+
+    Args:
+        path: the folder; `RunFolder.open` checks that it holds a run, `RunFolder.create` makes one.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @classmethod
+    def open(cls, path: Path | str) -> RunFolder:
+        """Return the run in `path`.
+
+        Raises:
+            RunError: there is no such folder, it holds no run, or a newer version wrote it.
+        """
+        folder = cls(Path(path).expanduser().resolve())
+        state = folder.read()
+        if state.get("format") != FORMAT:
+            raise RunError(
+                f"{folder.path} has run format {state.get('format')!r}, this version reads {FORMAT}; "
+                "use the version of ragassay that wrote it."
+            )
+        return folder
+
+    @classmethod
+    def create(cls, path: Path, spec_yaml: str, state: Mapping[str, Any]) -> RunFolder:
+        """Make a run folder at `path`, which must be new or empty.
+
+        Raises:
+            RunError: it holds a run already, or something else.
+            StorageError: it cannot be written.
+        """
+        folder = cls(path)
+        folder.check_free()
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            _replace(path / "spec.yaml", spec_yaml.encode())
+            folder.write(state)
+        except OSError as exc:
+            raise StorageError(f"cannot write the run folder {path}: {exc.strerror or exc}.") from exc
+        return folder
+
+    def check_free(self) -> None:
+        """Raise RunError where a new run cannot go here."""
+        if (self.path / "run.json").exists():
+            raise RunError(
+                f"{self.path} holds a run already; resume it with 'ragassay eval resume {self.path}', "
+                "or give another folder with --out."
+            )
+        if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
+            raise RunError(f"{self.path} exists and is not a run; give a new or empty folder with --out.")
+
+    # ------------------------------------------------------------ run.json
+
+    def read(self) -> dict[str, Any]:
+        """Return the content of `run.json`.
+
+        Raises:
+            RunError: it is missing or not valid.
+        """
+        path = self.path / "run.json"
+        try:
+            state = loads(path.read_bytes())
+        except (FileNotFoundError, NotADirectoryError) as exc:
+            raise RunError(f"{self.path} is not a run folder: it has no run.json.") from exc
+        except (OSError, ValueError) as exc:
+            raise RunError(f"cannot read {path}: {exc}.") from exc
+        if not isinstance(state, dict):
+            raise RunError(f"{path} does not hold a JSON object.")
+        return state
+
+    def write(self, state: Mapping[str, Any]) -> None:
+        """Replace `run.json` in one step.
+
+        Raises:
+            StorageError: the file system refused; the old content stays.
+        """
+        _replace(self.path / "run.json", json.dumps(state, indent=2, ensure_ascii=False).encode() + b"\n")
+
+    def update(self, **changes: Any) -> None:
+        """Change some keys of `run.json`."""
+        self.write({**self.read(), **changes})
+
+    # ------------------------------------------------------------ samples and contexts
+
+    def write_samples(self, samples: Iterable[Sample]) -> None:
+        """Write `samples.jsonl` in one step."""
+        _replace_lines(self.path / "samples.jsonl", (dumps(sample_to_json(s)) for s in samples))
+
+    def samples(self) -> Iterator[Sample]:
+        """Yield the samples in their order."""
+        for entry in _plain_lines(self.path / "samples.jsonl"):
+            yield sample_from_json(entry)
+
+    def contexts(self, on_damage: OnDamage | None = None) -> Iterator[Context]:
+        """Yield the stored contexts, one at a time."""
+        for _, entry in read_entries(self.path / "contexts.jsonl", on_damage):
+            yield context_from_json(entry)
+
+    # ------------------------------------------------------------ replies
+
+    def journal(self) -> JournalWriter:
+        """Open the journal for appending Records; cuts a torn tail first."""
+        return JournalWriter(self.path / "journal.jsonl", record_to_json)
+
+    def records(self, on_damage: OnDamage | None = None) -> Iterator[Record]:
+        """Yield the valid reply of each key, in the order received, one at a time.
+
+        A key with several lines was tried again: the last line counts, but never an infrastructure failure
+        over a reply.
+        """
+        chosen = set(self._chosen(on_damage).values())
+        for offset, entry in read_entries(self.path / "journal.jsonl"):
+            if offset in chosen:
+                yield record_from_json(entry)
+
+    def _chosen(self, on_damage: OnDamage | None) -> dict[Key, int]:
+        chosen: dict[Key, int] = {}
+        final: set[Key] = set()
+        for offset, entry in read_entries(self.path / "journal.jsonl", on_damage):
+            if entry.get("kind") != "reply":
+                continue
+            record = record_from_json(entry)
+            key = Key.of(record)
+            if not record.completion.outcome.infrastructure:
+                final.add(key)
+                chosen[key] = offset
+            elif key not in final:
+                chosen[key] = offset
+        return chosen
+
+    # ------------------------------------------------------------ scores
+
+    def write_scores(self, scored: Iterable[ScoredRecord]) -> None:
+        """Write `scores.jsonl` in one step."""
+        _replace_lines(self.path / "scores.jsonl", (dumps(scored_to_json(s)) for s in scored))
+
+    def scores(self) -> Iterator[ScoredRecord]:
+        """Yield the scores of each reply; none before the run was scored."""
+        if (self.path / "scores.jsonl").exists():
+            for entry in _plain_lines(self.path / "scores.jsonl"):
+                yield scored_from_json(entry)
+
+    # ------------------------------------------------------------ lock
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the run for writing; the lock falls with the process that holds it, however that ends.
+
+        Raises:
+            RunError: another process holds it; the message names that process.
+        """
+        path = self.path / "lock"
+        try:
+            fd = os.open(path, os.O_CREAT | os.O_RDWR, 0o644)
+        except OSError as exc:
+            raise StorageError(f"cannot open {path}: {exc.strerror or exc}.") from exc
+        try:
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as exc:
+                holder = os.read(fd, 4096).decode("utf-8", "replace").strip() or "an unknown process"
+                raise RunError(f"{self.path} is in use by {holder}; wait for it to end or stop it.") from exc
+            os.ftruncate(fd, 0)
+            os.write(fd, f"process {os.getpid()} on {socket.gethostname()} since {utc_now()}\n".encode())
+            yield
+            os.ftruncate(fd, 0)
+        finally:
+            os.close(fd)
+
+
+def _plain_lines(path: Path) -> Iterator[Any]:
+    try:
+        with path.open("rb") as lines:
+            for number, line in enumerate(lines, start=1):
+                try:
+                    yield loads(line)
+                except ValueError as exc:
+                    raise RunError(f"{path} line {number} is not JSON: {exc}.") from exc
+    except OSError as exc:
+        raise RunError(f"cannot read {path}: {exc.strerror or exc}.") from exc
+
+
+def _replace_lines(path: Path, lines: Iterable[bytes]) -> None:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{time.monotonic_ns()}")
+    try:
+        with temporary.open("wb") as file:
+            for line in lines:
+                file.write(line + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as exc:
+        raise StorageError(f"cannot write {path}: {exc.strerror or exc}.") from exc
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def _replace(path: Path, data: bytes) -> None:
+    _replace_lines(path, [data.removesuffix(b"\n")])
