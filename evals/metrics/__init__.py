@@ -1,0 +1,70 @@
+"""Metrics: what an answer, or the retrieval before it, is worth. One file each, imported when used.
+
+`load_metrics(["token_f1", "retrieval"])` gives the metrics, `score_records` applies them under the one rule
+for failed calls, `METRICS` says what each measures and which direction is good.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+
+from evals.core import Metric
+from evals.metrics.catalog import METRICS, RETRIEVAL, MetricInfo, metric_info
+from evals.metrics.scoring import score_record, score_records
+from rag.registry import Registry
+
+__all__ = [
+    "METRICS",
+    "MetricInfo",
+    "expand_metrics",
+    "load_metrics",
+    "metric_info",
+    "score_record",
+    "score_records",
+]
+
+_AT_K = re.compile(r"(recall|ndcg)@[1-9]\d{0,3}|mrr")
+
+
+def expand_metrics(names: Iterable[str]) -> tuple[str, ...]:
+    """Return the metric names in the order given, each once, `retrieval` written out.
+
+    Raises:
+        UnknownNameError: a name is no metric; the message suggests the nearest.
+    """
+    registry = Registry("metric", dict.fromkeys((*METRICS, "retrieval"), ""), _HINT)
+    expanded: dict[str, None] = {}
+    for name in names:
+        if name == "retrieval":
+            expanded.update(dict.fromkeys(RETRIEVAL))
+        elif _AT_K.fullmatch(name) or registry[name] == "":
+            expanded[name] = None
+    return tuple(expanded)
+
+
+def load_metrics(names: Iterable[str]) -> list[Metric]:
+    """Return the metrics that `names` ask for, in their order; retrieval measures share one metric.
+
+    Raises:
+        UnknownNameError: a name is no metric; the message suggests the nearest.
+    """
+    expanded = expand_metrics(names)
+    measures = [name for name in expanded if _AT_K.fullmatch(name)]
+    paths = Registry("metric", {name: info.path for name, info in METRICS.items()})
+    loaded: list[Metric] = []
+    for name in expanded:
+        if name not in measures:
+            loaded.append(paths.load(name)())
+        elif name == measures[0]:
+            loaded.append(_retrieval(measures))
+    return loaded
+
+
+def _retrieval(measures: Sequence[str]) -> Metric:
+    from evals.metrics.retrieval import Retrieval
+
+    return Retrieval(measures)
+
+
+_HINT = "'ragassay eval list' shows them."

@@ -1,0 +1,48 @@
+"""Multiple choice: the share of right options, and of replies in which none was found."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from evals.core import Record, Sample, Score
+from evals.metrics.choices import extract_choice
+from rag.core import Chunk
+
+__all__ = ["Accuracy", "UnparsedRate"]
+
+_NO_CHOICES = "not multiple choice"
+
+
+class Accuracy:
+    """1 where the option read from the reply is the right one; an unparsed reply is wrong.
+
+    `reason` tells the letter and the rule of `evals.metrics.choices` that read it.
+    """
+
+    names = ("accuracy",)
+    needs_answer = True
+    needs_passages = False
+
+    def score(self, sample: Sample, record: Record, passages: Sequence[Chunk]) -> Sequence[Score]:  # noqa: ARG002
+        """Compare the letter chosen with the target's."""
+        if not sample.choices:
+            return [Score(metric="accuracy", value=None, reason=_NO_CHOICES)]
+        choice = extract_choice(record.answer, sample.choices)
+        right = choice.letter is not None and choice.letter in sample.targets
+        reason = choice.rule if choice.letter is None else f"{choice.letter} by {choice.rule}"
+        return [Score(metric="accuracy", value=float(right), reason=reason)]
+
+
+class UnparsedRate:
+    """1 where no option could be read from the reply: tells a wrong answer from a wrong form."""
+
+    names = ("unparsed_rate",)
+    needs_answer = True
+    needs_passages = False
+
+    def score(self, sample: Sample, record: Record, passages: Sequence[Chunk]) -> Sequence[Score]:  # noqa: ARG002
+        """Say whether a letter was found."""
+        if not sample.choices:
+            return [Score(metric="unparsed_rate", value=None, reason=_NO_CHOICES)]
+        choice = extract_choice(record.answer, sample.choices)
+        return [Score(metric="unparsed_rate", value=float(choice.letter is None), reason=choice.rule)]

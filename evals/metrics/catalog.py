@@ -1,0 +1,100 @@
+"""What each metric measures: its place, its label, which direction is good. Light: imported by reports."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["METRICS", "RETRIEVAL", "MetricInfo", "metric_info"]
+
+RETRIEVAL = ("recall@5", "recall@10", "mrr", "ndcg@10")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MetricInfo:
+    """A metric in words. `worst` is the value a failed call gets; every value lies in 0..1.
+
+    `binary` metrics are 0 or 1 for each answer, so that two systems may be compared by McNemar's test.
+    `correctness` metrics say whether the answer is right, and may stand for "quality" in a summary.
+    """
+
+    path: str
+    what: str
+    source: str = ""
+    worst: float = 0.0
+    binary: bool = False
+    correctness: bool = False
+
+    @property
+    def higher_is_better(self) -> bool:
+        """True where 1 is the best value."""
+        return self.worst == 0.0
+
+
+_SQUAD = "Rajpurkar et al. 2016, arXiv:1606.05250; unanswerable: arXiv:1806.03822"
+
+METRICS: dict[str, MetricInfo] = {
+    "exact_match": MetricInfo(
+        path="evals.metrics.exact_match:ExactMatch",
+        what="answer equals an accepted one after SQuAD's normalisation",
+        source=_SQUAD,
+        binary=True,
+        correctness=True,
+    ),
+    "token_f1": MetricInfo(
+        path="evals.metrics.token_f1:TokenF1",
+        what="overlap of the answer's words with the nearest accepted answer",
+        source=_SQUAD,
+        correctness=True,
+    ),
+    "accuracy": MetricInfo(
+        path="evals.metrics.accuracy:Accuracy",
+        what="the option chosen is the right one; an unparsed reply is wrong",
+        source="Hendrycks et al. 2021, arXiv:2009.03300",
+        binary=True,
+        correctness=True,
+    ),
+    "unparsed_rate": MetricInfo(
+        path="evals.metrics.accuracy:UnparsedRate",
+        what="replies in which no choice was found; lower is better",
+        worst=1.0,
+        binary=True,
+    ),
+    "k_precision": MetricInfo(
+        path="evals.metrics.k_precision:KPrecision",
+        what="share of the answer's words that occur in the passages",
+        source="Adlakha et al. 2023, arXiv:2307.16877",
+    ),
+    "faithfulness_lexical": MetricInfo(
+        path="evals.metrics.faithfulness_lexical:FaithfulnessLexical",
+        what="share of the answer's sentences whose words and numbers stand together in a passage",
+    ),
+    "citation_precision": MetricInfo(
+        path="evals.metrics.citation_precision:CitationPrecision",
+        what="share of the citations whose quote was found word for word in the cited passage",
+    ),
+    "refusal_accuracy": MetricInfo(
+        path="evals.metrics.refusal_accuracy:RefusalAccuracy",
+        what="refused exactly when the documents do not answer",
+        binary=True,
+    ),
+    "recall@5": MetricInfo(
+        path="evals.metrics.retrieval:Retrieval", what="share of the relevant documents in the first 5"
+    ),
+    "recall@10": MetricInfo(
+        path="evals.metrics.retrieval:Retrieval", what="share of the relevant documents in the first 10"
+    ),
+    "mrr": MetricInfo(
+        path="evals.metrics.retrieval:Retrieval", what="mean of 1 / rank of the first relevant document"
+    ),
+    "ndcg@10": MetricInfo(
+        path="evals.metrics.retrieval:Retrieval",
+        what="discounted gain of the first 10 against the ideal order",
+        source="Järvelin and Kekäläinen 2002",
+    ),
+}
+
+
+def metric_info(name: str) -> MetricInfo:
+    """Return what is known of a metric; a name such as `recall@20` or a foreign one gets a plain entry."""
+    known = METRICS.get(name)
+    return known or MetricInfo(path="", what=name)

@@ -1,0 +1,169 @@
+"""Which option a reply chose: an ordered cascade of rules, each taking its last match.
+
+The order is from the most explicit to the least. First-match readers misread `Both A and C fail, so D`;
+readers without word boundaries take the A out of `Answer`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+from rag.text import fold, words
+
+__all__ = ["Choice", "extract_choice", "letters"]
+
+_MAX_CHARS = 20_000
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Choice:
+    """The letter found and the rule that found it; no letter: `rule` is `"unparsed"`."""
+
+    letter: str | None
+    rule: str
+
+
+def letters(count: int) -> str:
+    """Return the option letters of `count` options: `"ABCD"` for 4."""
+    return "ABCDEFGHIJKLMNOPQRSTUVWXYZ"[:count]
+
+
+@lru_cache(maxsize=16384)
+def extract_choice(reply: str, choices: tuple[str, ...]) -> Choice:
+    r"""Return the option that `reply` chose, reading English and Portuguese.
+
+    The rules, in order; each takes its last match in the reply:
+
+    1. `direct`: the first line is a letter and nothing else: `B`, `(B)`, `**B.**`
+    2. `phrase`: `Answer: (B)`, `the answer is B`, `Resposta: b`, `alternativa correta é a letra C`
+    3. `marked`: `**B**`, `**B) text**`, `\boxed{B}`
+    4. `line`: a line that starts with `B.` or `(B)`
+    5. `option`: the reply, or its first or last line, is the text of one option
+    6. `letter`: a capital letter alone, that is not the word A, E, O or I
+    7. `mention`: exactly one option's text occurs in the reply
+
+    A reply that repeats the list of options (more than half of them, a line each) is read without that list.
+
+    Args:
+        reply: what the model wrote, without its reasoning; at most the last 20,000 characters are read.
+        choices: the options' texts, in the order of their letters.
+    """
+    text = reply[-_MAX_CHARS:].strip()
+    if not text:
+        return Choice(letter=None, rule="unparsed")
+    text = _without_repeated_options(text, len(choices))
+    for rule in (_direct, _phrase, _marked, _line, _option, _letter, _mention):
+        letter = rule(text, choices)
+        if letter is not None:
+            return Choice(letter=letter.upper(), rule=rule.__name__.lstrip("_"))
+    return Choice(letter=None, rule="unparsed")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Patterns:
+    direct: re.Pattern[str]
+    phrase: re.Pattern[str]
+    phrase_lower: re.Pattern[str]
+    marked: re.Pattern[str]
+    line: re.Pattern[str]
+    letter: re.Pattern[str]
+
+
+_OPENING = r"[\s*_`\"'“‘(\[{<$]*"
+# A, E, I, O are words too: taken as letters only where no lower-case word follows, save for connectives.
+_NOT_A_WORD = (
+    r"(?!(?<=[AEIO])\s+(?!(?:because|since|as|is|and|but|due|which|pois|porque|que|por|já|é|com)\b)[a-zà-ÿ])"
+)
+_SUBJECT = (
+    r"(?:answers?|choice|option|solution|resposta|alternativa|op[çc][ãa]o|letra|gabarito|item)"
+    r"(?:\s+(?:final|correct|corret[ao]|cert[ao]|right|best|choice|option|answer|letter))*"
+)
+_VERB = r"(?:\s*[*_]*\s*(?::|=|-{1,2}>?|→|\b(?:is|would be|must be|should be|é|seria|ser[áa])\b))+"
+_KIND = r"(?:(?:the|a|o)\s+)?(?:(?:option|letter|choice|answer|letra|alternativa|op[çc][ãa]o|item)\s*:?\s*)?"
+
+
+@lru_cache(maxsize=32)
+def _patterns(count: int) -> _Patterns:
+    span = letters(count)
+    upper = f"([{span}])"
+    either = f"([{span}{span.lower()}])"
+    close = r"(?![\w'’])"
+    return _Patterns(
+        direct=re.compile(rf"{_OPENING}{either}[\s*_`\"'”’)\]}}>$.:,]*"),
+        phrase=re.compile(rf"(?i:\b{_SUBJECT}{_VERB}{_OPENING}{_KIND}{_OPENING}){upper}{close}{_NOT_A_WORD}"),
+        phrase_lower=re.compile(
+            rf"(?i)\b{_SUBJECT}{_VERB}{_OPENING}{_KIND}{_OPENING}{either}(?=[\s*_`\"'”’]*(?:[)\].,;:]|$|\n))"
+        ),
+        marked=re.compile(
+            rf"\*\*\s*\(?{upper}(?:\s*[).:][^*\n]*)?\s*\*\*|\\boxed\{{\s*(?:\\text\{{)?\s*\(?{upper}\)?"
+        ),
+        line=re.compile(rf"(?m)^[\s>*_-]*(?:\({upper}\)|\[{upper}\]|{upper}\s*[.):](?!\w))"),
+        letter=re.compile(rf"(?<![\w'’.-]){upper}(?![\w'’-]|\.\w){_NOT_A_WORD}"),
+    )
+
+
+def _without_repeated_options(text: str, count: int) -> str:
+    line = _patterns(count).line
+    found = {next(g for g in m.groups() if g) for m in line.finditer(text)}
+    if len(found) <= max(1, count // 2):
+        return text
+    return "\n".join(part for part in text.split("\n") if not line.match(part))
+
+
+def _last(matches: Iterator[re.Match[str]]) -> tuple[int, str] | None:
+    found = [(m.end(), next(g for g in m.groups() if g)) for m in matches]
+    return found[-1] if found else None
+
+
+def _direct(text: str, choices: Sequence[str]) -> str | None:
+    match = _patterns(len(choices)).direct.fullmatch(text.split("\n", 1)[0].strip())
+    return match.group(1) if match else None
+
+
+def _phrase(text: str, choices: Sequence[str]) -> str | None:
+    patterns = _patterns(len(choices))
+    found = [_last(p.finditer(text)) for p in (patterns.phrase, patterns.phrase_lower)]
+    hits = [hit for hit in found if hit]
+    return max(hits)[1] if hits else None
+
+
+def _marked(text: str, choices: Sequence[str]) -> str | None:
+    hit = _last(_patterns(len(choices)).marked.finditer(text))
+    return hit[1] if hit else None
+
+
+def _line(text: str, choices: Sequence[str]) -> str | None:
+    hit = _last(_patterns(len(choices)).line.finditer(text))
+    return hit[1] if hit else None
+
+
+def _letter(text: str, choices: Sequence[str]) -> str | None:
+    hit = _last(_patterns(len(choices)).letter.finditer(text))
+    return hit[1] if hit else None
+
+
+def _option(text: str, choices: Sequence[str]) -> str | None:
+    options = [_plain(choice) for choice in choices]
+    lines = text.split("\n")
+    for part in (text, lines[-1], lines[0]):
+        body = re.sub(r"(?i)^.*?\b(?:answer|resposta)\b\s*(?:is|é|:)+\s*", "", part.strip())
+        found = [i for i, option in enumerate(options) if option and option in (_plain(part), _plain(body))]
+        if len(found) == 1:
+            return letters(len(choices))[found[0]]
+    return None
+
+
+def _mention(text: str, choices: Sequence[str]) -> str | None:
+    padded = f" {_plain(text)} "
+    options = [_plain(choice) for choice in choices]
+    found = [i for i, option in enumerate(options) if option and f" {option} " in padded]
+    # "sodium chloride" mentions the option "sodium" too: the longer one is meant.
+    longest = [i for i in found if not any(j != i and f" {options[i]} " in f" {options[j]} " for j in found)]
+    return letters(len(choices))[longest[0]] if len(longest) == 1 else None
+
+
+def _plain(text: str) -> str:
+    return " ".join(words(fold(text)))

@@ -1,0 +1,37 @@
+"""Exact match, as SQuAD measures it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from evals.core import Record, Sample, Score
+from evals.metrics.text import is_refusal, normalise
+from rag.core import Chunk
+
+__all__ = ["ExactMatch", "exact_match"]
+
+
+def exact_match(answer: str, target: str, language: str | None = None) -> float:
+    """Return 1.0 where both are the same after SQuAD's normalisation, else 0.0 (Rajpurkar et al. 2016)."""
+    return float(normalise(answer, language) == normalise(target, language))
+
+
+class ExactMatch:
+    """1 where the answer equals any accepted answer; the unanswerable ones are right when refused.
+
+    The rule for unanswerable questions is SQuAD 2.0's: no answer scores 1, any answer 0, and the other way
+    round a refusal of an answerable question scores 0 (Rajpurkar et al. 2018, arXiv:1806.03822).
+    """
+
+    names = ("exact_match",)
+    needs_answer = True
+    needs_passages = False
+
+    def score(self, sample: Sample, record: Record, passages: Sequence[Chunk]) -> Sequence[Score]:  # noqa: ARG002
+        """Return the best match over all targets."""
+        refused = is_refusal(record)
+        if refused or not sample.targets:
+            value = float(refused and not sample.targets)
+            return [Score(metric="exact_match", value=value, reason="refused" if refused else "not refused")]
+        best = max(exact_match(record.answer, target, sample.language) for target in sample.targets)
+        return [Score(metric="exact_match", value=best)]

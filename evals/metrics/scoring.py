@@ -1,0 +1,83 @@
+"""The one rule for scoring replies that failed, around every metric.
+
+A reply that came (`ok`, `length`, `refusal`) is scored as it stands. `content_filter`, `context_length` and
+`bad_request` are the system's own failure and get the metric's worst value, with the outcome as reason. All
+else is infrastructure: nothing was learnt, the value is None and the reason is the outcome. A metric that
+raises yields a Score with its error, and the run goes on.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+
+from evals.core import Metric, Record, Sample, Score
+from evals.metrics.catalog import metric_info
+from rag.core import Chunk, Outcome
+
+__all__ = ["CLOSED_BOOK", "is_missing", "score_record", "score_records"]
+
+CLOSED_BOOK = "closed book"
+_UNLEARNT = frozenset(str(outcome) for outcome in Outcome if outcome.infrastructure)
+
+
+def score_records(
+    items: Iterable[tuple[Sample, Record, Sequence[Chunk]]], metrics: Sequence[Metric]
+) -> Iterator[tuple[Record, tuple[Score, ...]]]:
+    """Yield each record with its scores: one for each name of each metric, in order.
+
+    Args:
+        items: sample, record of a system's reply, and the passages that the system was shown.
+        metrics: what to measure, from `load_metrics`.
+    """
+    for sample, record, passages in items:
+        yield record, score_record(sample, record, passages, metrics)
+
+
+def score_record(
+    sample: Sample, record: Record, passages: Sequence[Chunk], metrics: Sequence[Metric]
+) -> tuple[Score, ...]:
+    """Return the scores of one record; never raises for what a metric does."""
+    scores: list[Score] = []
+    for metric in metrics:
+        scores.extend(_settled(metric, record) or _measured(metric, sample, record, passages))
+    return tuple(scores)
+
+
+def is_missing(score: Score) -> bool:
+    """True where a value should exist and does not: the call failed, or the metric did.
+
+    The other scores without a value do not apply: a closed book has no passages, a refusal no claims.
+    """
+    return score.value is None and (score.error is not None or score.reason in _UNLEARNT)
+
+
+def _settled(metric: Metric, record: Record) -> list[Score] | None:
+    """Scores that follow from the kind of system and the outcome alone; None where the text decides."""
+    outcome = record.completion.outcome
+    if metric.needs_passages and record.context_key is None:
+        return [Score(metric=name, value=None, reason=CLOSED_BOOK) for name in metric.names]
+    if not metric.needs_answer or outcome.answered:
+        return None
+    if outcome.own_failure:
+        return [
+            Score(metric=name, value=metric_info(name).worst, reason=str(outcome)) for name in metric.names
+        ]
+    return [Score(metric=name, value=None, reason=str(outcome)) for name in metric.names]
+
+
+def _measured(metric: Metric, sample: Sample, record: Record, passages: Sequence[Chunk]) -> Sequence[Score]:
+    try:
+        scores = metric.score(sample, record, passages)
+    except Exception as exc:  # noqa: BLE001 - whatever a metric raises is its own failure, and data
+        error = f"{type(exc).__name__}: {exc}"[:300]
+        return [Score(metric=name, value=None, error=error) for name in metric.names]
+    return [score if _finite(score) else _not_a_number(score) for score in scores]
+
+
+def _finite(score: Score) -> bool:
+    return score.value is None or math.isfinite(score.value)
+
+
+def _not_a_number(score: Score) -> Score:
+    return Score(metric=score.metric, value=None, error=f"the metric returned {score.value}")

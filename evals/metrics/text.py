@@ -1,0 +1,61 @@
+"""Words of a text, as SQuAD's official evaluation sees them, and the claims of an answer."""
+
+from __future__ import annotations
+
+import re
+import string
+import unicodedata
+from functools import lru_cache
+
+from evals.core import Record
+from rag.core import Outcome
+from rag.text import sentence_spans
+
+__all__ = ["is_refusal", "normalise", "squad_tokens", "statements", "without_markers"]
+
+_ARTICLES = {
+    "en": re.compile(r"\b(a|an|the)\b"),
+    "pt": re.compile(r"\b(o|a|os|as|um|uma|uns|umas)\b"),
+}
+_ASCII_PUNCTUATION = str.maketrans("", "", string.punctuation)
+_MARKER = re.compile(r"\s*\[\d{1,3}(?:\s*[,;]\s*\d{1,3})*\]")
+_EDGES = re.compile(r"^[\W_]+|[\W_]+$")
+
+
+@lru_cache(maxsize=8192)
+def normalise(text: str, language: str | None = None) -> str:
+    """Return `text` as SQuAD v1.1's `normalize_answer` does.
+
+    That is: lower case, then without punctuation, then without articles, then with single spaces. English,
+    and a text whose language is unknown, follow the official script to the letter (ASCII punctuation; a, an,
+    the). Portuguese follows MLQA's extension of it (Lewis et al. 2020, arXiv:1910.07475): all Unicode
+    punctuation, and the articles of the language: o, a, os, as, um, uma, uns, umas. Contractions such as do,
+    na, pelo hold a preposition too and stay.
+    """
+    if language == "pt":
+        text = unicodedata.normalize("NFC", text.lower()).translate(_ASCII_PUNCTUATION)
+        text = "".join(char for char in text if not unicodedata.category(char).startswith("P"))
+        return " ".join(_ARTICLES["pt"].sub(" ", text).split())
+    return " ".join(_ARTICLES["en"].sub(" ", text.lower().translate(_ASCII_PUNCTUATION)).split())
+
+
+def squad_tokens(text: str, language: str | None = None) -> list[str]:
+    """Return the words of `normalise(text)`."""
+    return normalise(text, language).split()
+
+
+def without_markers(text: str) -> str:
+    """Return `text` without citation marks such as `[2]` or `[1, 3]`."""
+    return _MARKER.sub("", text)
+
+
+def statements(text: str) -> list[str]:
+    """Return the sentences of an answer without citation marks, bullets and closing punctuation."""
+    plain = without_markers(text)
+    parts = (_EDGES.sub("", plain[start:end]) for start, end in sentence_spans(plain))
+    return [part for part in parts if part]
+
+
+def is_refusal(record: Record) -> bool:
+    """True where the system declined: it said that the documents do not answer, or its provider refused."""
+    return record.refused or record.completion.outcome is Outcome.REFUSAL
