@@ -135,3 +135,7 @@ class Benchmark(Protocol):
     def request(self, sample: Sample, passages: Sequence[Chunk] | None, settings: Settings) -> Request:
         """Build what a system is asked; `passages` is None for a closed book."""
         ...
+
+    def prompt_hashes(self) -> Mapping[str, str]:
+        """Return the hash of the prompt templates for each way of asking."""
+        ...

@@ -1,0 +1,193 @@
+"""What benchmarks share: rows of a file, bad rows counted and named, a limit that keeps the mixture."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import random
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from evals.core import Sample
+from rag.config import BenchmarkConfig, Config
+from rag.errors import ConfigError, LoadError
+
+__all__ = ["BadRows", "data_path", "files_sha256", "read_rows", "refuse_keys", "stratified"]
+
+_NAMED = 10
+Row = tuple[str, Any]
+
+
+class BadRows:
+    """Rows that could not be used: the others go on, unless too many are bad.
+
+    Args:
+        what: what the rows are read from, for messages.
+        max_share: the largest share of bad rows that is put up with (`limits.max_error_rate`).
+    """
+
+    def __init__(self, what: str, max_share: float) -> None:
+        self._what = what
+        self._max_share = max_share
+        self._problems: list[str] = []
+
+    def add(self, place: str, problem: str) -> None:
+        """Note the row at `place` (`"questions.jsonl line 3"`)."""
+        self._problems.append(f"{place}: {problem}")
+
+    def settle(self, good: int) -> tuple[str, ...]:
+        """Return warnings that name the bad rows.
+
+        Raises:
+            LoadError: too many rows are bad, or none is good; names the first of them.
+        """
+        bad = len(self._problems)
+        if not bad and good:
+            return ()
+        named = "; ".join(self._problems[:_NAMED]) + ("; ..." if bad > _NAMED else "")
+        if not good:
+            raise LoadError(f"{self._what} has no usable row. {named}".strip())
+        if Fraction(bad, bad + good) > Fraction(str(self._max_share)):
+            raise LoadError(
+                f"{bad} of {bad + good} rows of {self._what} cannot be used, more than max_error_rate "
+                f"{self._max_share:g} allows: {named}"
+            )
+        return (f"{bad} of {bad + good} rows of {self._what} were left out: {named}",)
+
+
+def refuse_keys(spec: BenchmarkConfig, allowed: Iterable[str]) -> None:
+    """Raise ConfigError where `spec` sets a key that the benchmark does not use."""
+    usable = {"name", "benchmark", "data", "limit", "metrics", *allowed}
+    unused = sorted(key for key in spec.model_fields_set - usable if getattr(spec, key) not in (None, ()))
+    if unused:
+        raise ConfigError(
+            f"benchmark {spec.name!r} does not use {unused[0]!r}; remove it. "
+            f"It uses: {', '.join(sorted(usable))}."
+        )
+
+
+def data_path(spec: BenchmarkConfig, config: Config) -> Path:
+    """Return the path that `data:` names.
+
+    Raises:
+        ConfigError: there is no `data:` or no such path.
+    """
+    if not spec.data:
+        raise ConfigError(f"benchmark {spec.name!r} needs 'data:', the path of its questions.")
+    path = config.path(spec.data)
+    if not path.exists():
+        raise ConfigError(f"benchmark {spec.name!r}: no such file or folder: {path}.")
+    return path
+
+
+def files_sha256(paths: Sequence[Path]) -> str:
+    """Return the SHA-256 of the names and contents of `paths`, in their order."""
+    digest = hashlib.sha256()
+    for path in paths:
+        digest.update(f"{path.name}\0{path.stat().st_size}\0".encode())
+        with path.open("rb") as file:
+            while piece := file.read(1 << 20):
+                digest.update(piece)
+    return digest.hexdigest()
+
+
+def read_rows(path: Path, bad: BadRows) -> Iterator[Row]:
+    """Yield (place, row) of a JSONL, CSV or Parquet file; a row is a mapping, of headerless CSV a list.
+
+    Raises:
+        LoadError: the file cannot be read at all.
+    """
+    readers: dict[str, Callable[[Path, BadRows], Iterator[Row]]] = {
+        ".jsonl": _jsonl_rows,
+        ".json": _jsonl_rows,
+        ".csv": _csv_rows,
+        ".parquet": _parquet_rows,
+    }
+    reader = readers.get(path.suffix.lower())
+    if reader is None:
+        raise LoadError(f"cannot read {path}: its name should end in {', '.join(readers)}.")
+    try:
+        yield from reader(path, bad)
+    except (OSError, UnicodeDecodeError) as exc:
+        raise LoadError(f"cannot read {path}: {exc}.") from exc
+
+
+def _jsonl_rows(path: Path, bad: BadRows) -> Iterator[Row]:
+    with path.open("rb") as lines:
+        for number, line in enumerate(lines, start=1):
+            place = f"{path.name} line {number}"
+            if not line.strip():
+                continue
+            try:
+                row = orjson.loads(line.removeprefix(b"\xef\xbb\xbf"))
+            except orjson.JSONDecodeError as exc:
+                bad.add(place, f"not JSON ({exc.msg})")
+                continue
+            if isinstance(row, dict):
+                yield place, row
+            else:
+                bad.add(place, f"a {type(row).__name__} where an object is expected")
+
+
+def _csv_rows(path: Path, bad: BadRows) -> Iterator[Row]:
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        reader = csv.reader(file)
+        header: list[str] | None = None
+        start = 1
+        try:
+            for cells in reader:
+                place, start = f"{path.name} line {start}", reader.line_num + 1
+                if header is None:
+                    header = [cell.strip().lower() for cell in cells]
+                    if "question" in header:
+                        continue
+                    header = []
+                if cells:
+                    yield place, dict(zip(header, cells, strict=False)) if header else cells
+        except csv.Error as exc:
+            bad.add(f"{path.name} line {reader.line_num}", str(exc))
+
+
+def _parquet_rows(path: Path, bad: BadRows) -> Iterator[Row]:
+    from pyarrow import ArrowException, parquet
+
+    try:
+        file = parquet.ParquetFile(path)
+    except ArrowException as exc:
+        raise LoadError(f"{path} is not Parquet: {exc}.") from exc
+    number = 0
+    for batch in file.iter_batches():
+        for row in batch.to_pylist():
+            number += 1
+            yield f"{path.name} row {number}", row
+    if not number:
+        bad.add(path.name, "no rows")
+
+
+def stratified(
+    samples: Sequence[Sample], limit: int | None, *, seed: int, stratum: Callable[[Sample], object]
+) -> tuple[Sample, ...]:
+    """Return `limit` samples that mirror the mixture of strata, in their order.
+
+    Each stratum gets its share by the largest remainder; which samples stand for it is drawn with `seed`,
+    so that the same limit, seed and data give the same samples.
+    """
+    if limit is None or limit >= len(samples):
+        return tuple(samples)
+    strata: dict[object, list[int]] = defaultdict(list)
+    for place, sample in enumerate(samples):
+        strata[stratum(sample)].append(place)
+    rng = random.Random(f"{seed}:{limit}")  # noqa: S311  # a draw to be repeated, not a secret
+    names = list(strata)
+    rng.shuffle(names)  # equal remainders are settled by the seed, not by the alphabet
+    exact = {name: Fraction(len(strata[name]) * limit, len(samples)) for name in names}
+    counts = {name: int(exact[name]) for name in names}
+    for name in sorted(names, key=lambda n: counts[n] - exact[n])[: limit - sum(counts.values())]:
+        counts[name] += 1
+    chosen = [place for name in names for place in rng.sample(strata[name], counts[name])]
+    return tuple(samples[place] for place in sorted(chosen))
