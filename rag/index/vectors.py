@@ -1,0 +1,121 @@
+"""The vector store: Chroma embedded in the collection's folder, cosine space, our own vectors.
+
+It holds ids, vectors, texts and metadata, so that any Chroma client can read it. It is a cache: everything in
+it can be rebuilt from the manifest.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rag.core import Chunk
+from rag.errors import RagassayError
+from rag.index.manifest import translated
+
+if TYPE_CHECKING:
+    from rag.core import Vectors
+
+__all__ = ["VectorStore"]
+
+STORE_FOLDER = "chroma"
+# Malkov and Yashunin 2018 (arXiv:1603.09320), section 4: M for degree, ef for the breadth of the search. With
+# these recall@10 against exact search is above 0.99 on SciFact; Chroma's own defaults are 16, 100 and 100.
+HNSW = {"space": "cosine", "max_neighbors": 24, "ef_construction": 200, "ef_search": 200}
+
+
+class VectorStore:
+    """An open Chroma collection. Not for two processes at once: see `rag.index.lock.store_lock`."""
+
+    def __init__(self, folder: Path, name: str) -> None:
+        os.environ["ANONYMIZED_TELEMETRY"] = "False"
+        import chromadb
+        from chromadb.config import Settings
+
+        self._folder = folder
+        with _chroma_errors(folder):
+            self._client = chromadb.PersistentClient(
+                path=str(folder / STORE_FOLDER), settings=Settings(anonymized_telemetry=False)
+            )
+            self._collection = self._client.get_or_create_collection(
+                name, embedding_function=None, configuration={"hnsw": HNSW}
+            )
+            self._batch = self._client.get_max_batch_size()
+
+    def close(self) -> None:
+        """Release the files; harmless when called twice."""
+        self._client.close()
+
+    def count(self) -> int:
+        """Return the number of passages held."""
+        with _chroma_errors(self._folder):
+            return int(self._collection.count())
+
+    def ids(self) -> set[str]:
+        """Return every id held."""
+        with _chroma_errors(self._folder):
+            return set(self._collection.get(include=[])["ids"])
+
+    def upsert(self, chunks: Sequence[Chunk], vectors: Vectors) -> None:
+        """Add passages, replacing those of the same id, in batches that Chroma accepts."""
+        for start in range(0, len(chunks), self._batch):
+            part = chunks[start : start + self._batch]
+            with _chroma_errors(self._folder):
+                self._collection.upsert(
+                    ids=[chunk.id for chunk in part],
+                    embeddings=vectors[start : start + self._batch],
+                    documents=[chunk.text for chunk in part],
+                    metadatas=[_metadata(chunk) for chunk in part],
+                )
+
+    def delete(self, ids: Sequence[str]) -> None:
+        """Remove passages; ids that are not held are ignored."""
+        for start in range(0, len(ids), self._batch):
+            with _chroma_errors(self._folder):
+                self._collection.delete(ids=list(ids[start : start + self._batch]))
+
+    def search(self, vector: Vectors, k: int) -> list[tuple[str, float]]:
+        """Return up to `k` (id, cosine similarity), best first, by HNSW."""
+        with _chroma_errors(self._folder):
+            found = self._collection.query(query_embeddings=[vector], n_results=k, include=["distances"])
+        pairs = zip(found["ids"][0], found["distances"][0], strict=True)
+        return [(id_, 1.0 - float(distance)) for id_, distance in pairs]
+
+
+def destroy(folder: Path) -> None:
+    """Delete the store's files; nobody may have it open."""
+    shutil.rmtree(folder / STORE_FOLDER, ignore_errors=True)
+
+
+def _metadata(chunk: Chunk) -> dict[str, str | int | float | bool]:
+    own: dict[str, str | int | float | bool | None] = {
+        "source": chunk.source,
+        "title": chunk.title,
+        "document_id": chunk.document_id,
+        "start": chunk.start,
+        "end": chunk.end,
+        "page": chunk.page,
+        "section": chunk.section,
+        "language": chunk.language,
+    }
+    # Chroma keeps keys of this prefix for itself and refuses None.
+    extra = {key: value for key, value in chunk.metadata.items() if key and not key.startswith("chroma:")}
+    return {key: value for key, value in {**extra, **own}.items() if value is not None}
+
+
+@contextmanager
+def _chroma_errors(folder: Path) -> Iterator[None]:
+    from chromadb.errors import ChromaError
+
+    try:
+        yield
+    except RagassayError:
+        raise
+    except (ChromaError, OSError, ValueError, RuntimeError) as exc:
+        raise translated(exc, folder) from exc
+
+
