@@ -1,0 +1,225 @@
+"""Bootstrap and permutation over the samples of a benchmark.
+
+Everything about one benchmark shares one set of draws: a `Resampler` knows the samples and their clusters, and
+estimates all systems, metrics and differences on the same resamples in a few matrix products. Tables are
+float arrays of shape (samples, columns) in which NaN marks what was not measured; no estimate is NaN.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator, Sequence
+
+import numpy as np
+
+from evals.stats import Estimate, Table, bca_interval, wilson_interval
+
+__all__ = ["Resampler"]
+
+_CHUNK_CELLS = 2_000_000
+_EXACT_FLIPS = 12
+
+
+class Resampler:
+    """Bootstrap and permutation draws over the samples of a benchmark, whole clusters at a time.
+
+    Samples of one cluster (the questions of a document, a subject) stand or fall together, so clusters are
+    drawn, not samples (Miller 2024, arXiv:2411.00640). Samples without a cluster are clusters of their own.
+
+    Args:
+        clusters: the cluster of each sample, in the order of the tables' rows; None: of its own.
+        resamples: number of bootstrap draws.
+        seed: of the random generator; the same seed gives the same intervals.
+        confidence: of the intervals.
+    """
+
+    def __init__(
+        self,
+        clusters: Sequence[Hashable | None],
+        *,
+        resamples: int = 2000,
+        seed: int = 0,
+        confidence: float = 0.95,
+    ) -> None:
+        own = [("", i) if cluster is None else ("cluster", cluster) for i, cluster in enumerate(clusters)]
+        codes = {key: code for code, key in enumerate(dict.fromkeys(own))}
+        self._codes = np.fromiter((codes[key] for key in own), dtype=np.int64, count=len(own))
+        self.clusters = len(codes)
+        self.resamples = resamples
+        self.confidence = confidence
+        self._seed = seed
+
+    @property
+    def clustered(self) -> bool:
+        """True where at least one cluster holds several samples."""
+        return self.clusters < len(self._codes)
+
+    def means(self, values: Table) -> list[Estimate | None]:
+        """Return the mean of each column with its interval; None for a column without values.
+
+        Right-or-wrong columns of independent samples get Wilson's interval. So do columns in which all values
+        are the same, over their clusters: a bootstrap sees no spread there and would claim certainty. All
+        others get the BCa bootstrap interval (Efron 1987).
+        """
+        estimates = self._bootstrap(values)
+        for column, estimate in enumerate(estimates):
+            if estimate is None or estimate.clusters < 2:
+                continue
+            known = _known(values[:, column])
+            constant = bool(np.all(known == known[0])) and 0.0 <= known[0] <= 1.0
+            binary = bool(np.all((known == 0.0) | (known == 1.0))) and estimate.clusters == estimate.n
+            if constant or binary:
+                estimates[column] = self._wilson(estimate)
+        return estimates
+
+    def differences(self, values: Table) -> list[Estimate | None]:
+        """Return the mean of each column of paired differences with its BCa interval."""
+        return self._bootstrap(values)
+
+    def ratios(self, numerators: Table, denominators: Table) -> list[Estimate | None]:
+        """Return sum / sum of each pair of columns with its percentile interval.
+
+        None where the sum below is 0. `high` is None where the upper tail of the draws has nothing to divide
+        by, so that the ratio has no bound.
+        """
+        above, _ = self._grouped(numerators)
+        below, counts = self._grouped(denominators)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            draws = np.vstack([weights @ above / (weights @ below) for weights in self._weights()])
+        tail = (1 - self.confidence) / 2
+        found: list[Estimate | None] = []
+        for column in range(above.shape[1]):
+            n = int(counts[:, column].sum())
+            total = below[:, column].sum()
+            if total <= 0:
+                found.append(None)
+                continue
+            ordered = np.sort(np.where(np.isnan(draws[:, column]), np.inf, draws[:, column]))
+            low, high = (_finite(ordered[_rank(share, len(ordered))]) for share in (tail, 1 - tail))
+            groups = int(np.count_nonzero(counts[:, column]))
+            if groups < 2:
+                low = high = None
+            mean = float(above[:, column].sum() / total)
+            found.append(Estimate(mean=mean, low=low, high=high, n=n, clusters=groups, method="percentile"))
+        return found
+
+    def draws(self, values: Table) -> Table:
+        """Return the bootstrap means, shape (resamples, columns); NaN where a draw held no value."""
+        sums, counts = self._grouped(values)
+        with np.errstate(invalid="ignore"):
+            return np.vstack([weights @ sums / (weights @ counts) for weights in self._weights()])
+
+    def sign_flip_p(self, differences: Table, *, permutations: int = 10_000) -> list[float | None]:
+        """Return the two-sided sign-flip permutation p-value of each column of paired differences.
+
+        Under the null hypothesis each cluster's difference is as likely to point the other way. With up to 12
+        clusters that differ, all sign patterns are enumerated; else p = (1 + extremes) / (1 + permutations)
+        over seeded random ones (Phipson and Smyth 2010). None for a column without values.
+        """
+        sums, counts = self._grouped(differences)
+        observed = np.abs(sums.sum(axis=0))
+        slack = 1e-12 * np.abs(sums).sum(axis=0)
+        extreme = np.zeros(sums.shape[1], dtype=np.int64)
+        moving = np.count_nonzero(sums, axis=0)
+        sampled = np.flatnonzero(moving > _EXACT_FLIPS)
+        if sampled.size:
+            for signs in self._signs(permutations):
+                totals = np.abs(signs @ sums[:, sampled])
+                extreme[sampled] += np.count_nonzero(totals >= observed[sampled] - slack[sampled], axis=0)
+        results: list[float | None] = []
+        for column in range(sums.shape[1]):
+            if not counts[:, column].any():
+                results.append(None)
+            elif moving[column] <= _EXACT_FLIPS:
+                results.append(_exact_flip_p(sums[:, column]))
+            else:
+                results.append(float((1 + extreme[column]) / (1 + permutations)))
+        return results
+
+    def _bootstrap(self, values: Table) -> list[Estimate | None]:
+        sums, counts = self._grouped(values)
+        draws = self.draws(values)
+        found: list[Estimate | None] = []
+        for column in range(values.shape[1]):
+            groups = counts[:, column] > 0
+            if not groups.any():
+                found.append(None)
+                continue
+            total, n = sums[:, column].sum(), counts[:, column].sum()
+            low = high = None
+            if np.count_nonzero(groups) > 1:
+                rest = (total - sums[groups, column]) / (n - counts[groups, column])
+                low, high = bca_interval(_known(draws[:, column]), total / n, rest, self.confidence)
+            found.append(
+                Estimate(
+                    mean=float(total / n),
+                    low=low,
+                    high=high,
+                    n=int(n),
+                    clusters=int(np.count_nonzero(groups)),
+                    method="none" if low is None else "bca",
+                )
+            )
+        return found
+
+    def _wilson(self, estimate: Estimate) -> Estimate:
+        low, high = wilson_interval(estimate.mean * estimate.clusters, estimate.clusters, self.confidence)
+        return Estimate(
+            mean=estimate.mean,
+            low=low,
+            high=high,
+            n=estimate.n,
+            clusters=estimate.clusters,
+            method="wilson",
+        )
+
+    def _grouped(self, values: Table) -> tuple[Table, Table]:
+        """Return sums and counts of each cluster, both of shape (clusters, columns)."""
+        known = ~np.isnan(values)
+        filled = np.where(known, values, 0.0)
+        if not self.clustered:
+            return filled, known.astype(np.float64)
+        order = np.argsort(self._codes, kind="stable")
+        starts = np.searchsorted(self._codes[order], np.arange(self.clusters))
+        sums: Table = np.add.reduceat(filled[order], starts, axis=0)
+        counts: Table = np.add.reduceat(known[order].astype(np.float64), starts, axis=0)
+        return sums, counts
+
+    def _weights(self) -> Iterator[Table]:
+        """Yield how often each cluster is drawn, a few resamples at a time: (rows, clusters)."""
+        random = np.random.default_rng(self._seed)
+        size = self.clusters
+        for rows in _chunks(self.resamples, size):
+            picks = random.integers(size, size=(rows, size), dtype=np.int64)
+            picks += np.arange(rows, dtype=np.int64)[:, None] * size
+            yield np.bincount(picks.ravel(), minlength=rows * size).reshape(rows, size).astype(np.float64)
+
+    def _signs(self, permutations: int) -> Iterator[Table]:
+        random = np.random.default_rng([self._seed, 1])
+        for rows in _chunks(permutations, self.clusters):
+            yield random.integers(2, size=(rows, self.clusters), dtype=np.int8).astype(np.float64) * 2 - 1
+
+
+def _exact_flip_p(sums: Table) -> float:
+    moving = sums[sums != 0]
+    patterns = np.arange(2 ** len(moving))[:, None] >> np.arange(len(moving))[None, :]
+    totals = np.abs(((patterns & 1) * 2 - 1) @ moving)
+    slack = 1e-12 * np.abs(moving).sum()
+    return float(np.count_nonzero(totals >= abs(moving.sum()) - slack) / len(totals))
+
+
+def _chunks(total: int, width: int) -> Iterator[int]:
+    step = max(1, _CHUNK_CELLS // max(1, width))
+    for start in range(0, total, step):
+        yield min(step, total - start)
+
+
+def _known(values: Table) -> Table:
+    return values[~np.isnan(values)]
+
+
+def _finite(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None
+
+
+def _rank(share: float, count: int) -> int:
+    return min(count - 1, max(0, round(share * (count - 1))))
