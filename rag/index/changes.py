@@ -153,7 +153,9 @@ def _delete_document(db: sqlite3.Connection, source: str) -> int:
     return sum(int.from_bytes(digest, "big") for _, digest in held)
 
 
-def _insert_document(db: sqlite3.Connection, pending: Pending, row: int, facets: dict[tuple[str, str], int]) -> int:
+def _insert_document(
+    db: sqlite3.Connection, pending: Pending, row: int, facets: dict[tuple[str, str], int]
+) -> int:
     """Insert a document whose passages take the numbers from `row`; return the sum of their digests."""
     document, state = pending.document, pending.file
     values = (

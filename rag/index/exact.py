@@ -35,7 +35,9 @@ class ExactSearch:
         """Take over what was committed since the last refresh: rows never change, they only come and go."""
         last = int(self._rows[-1]) if len(self._rows) else 0
         if last:
-            held = np.isin(self._rows, np.array(self._manifest.all_rows(), dtype=np.int64), assume_unique=True)
+            held = np.isin(
+                self._rows, np.array(self._manifest.all_rows(), dtype=np.int64), assume_unique=True
+            )
             if not held.all():
                 self._rows, self._matrix = self._rows[held], self._matrix[held]
         new_rows, blob = self._manifest.vectors_after(last)

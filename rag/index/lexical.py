@@ -76,7 +76,9 @@ class LexicalIndex:
         found = searcher.search(tantivy.Query.all_query(), limit=max(1, searcher.num_docs), count=False)
         return {int(row) for row in _rows(searcher, found)}
 
-    def search(self, query: str, k: int, *, languages: Iterable[str | None], where: Where | None) -> list[tuple[int, float]]:
+    def search(
+        self, query: str, k: int, *, languages: Iterable[str | None], where: Where | None
+    ) -> list[tuple[int, float]]:
         """Return up to `k` (row, BM25 score), best first; `languages` are those the collection holds."""
         import tantivy
 
@@ -92,7 +94,8 @@ class LexicalIndex:
         if where:
             filters = [
                 tantivy.Query.const_score_query(
-                    tantivy.Query.term_query(schema, "facet", _facet_term(key, facet_value(value)), "basic"), 0.0
+                    tantivy.Query.term_query(schema, "facet", _facet_term(key, facet_value(value)), "basic"),
+                    0.0,
                 )
                 for key, value in where.items()
             ]
@@ -228,4 +231,6 @@ def _tantivy_errors(folder: Path) -> Iterator[None]:
         raise
     except (ValueError, OSError, RuntimeError) as exc:
         error = translated(exc, folder)
-        raise (error if "no space" in str(error) or "cannot write" in str(error) else _broken(folder)) from exc
+        raise (
+            error if "no space" in str(error) or "cannot write" in str(error) else _broken(folder)
+        ) from exc

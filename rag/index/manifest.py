@@ -308,7 +308,9 @@ class Manifest:
 
     def vectors_after(self, row: int) -> tuple[list[int], bytes]:
         """Return the rows after `row`, ascending, and their vectors end to end."""
-        found = self._db.execute("SELECT row, vector FROM vectors WHERE row > ? ORDER BY row", (row,)).fetchall()
+        found = self._db.execute(
+            "SELECT row, vector FROM vectors WHERE row > ? ORDER BY row", (row,)
+        ).fetchall()
         return [item[0] for item in found], b"".join(item[1] for item in found)
 
     def batches(self, rows: Sequence[int]) -> Iterator[tuple[list[int], list[Chunk], Vectors]]:

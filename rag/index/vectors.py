@@ -117,5 +117,3 @@ def _chroma_errors(folder: Path) -> Iterator[None]:
         raise
     except (ChromaError, OSError, ValueError, RuntimeError) as exc:
         raise translated(exc, folder) from exc
-
-

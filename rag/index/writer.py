@@ -92,7 +92,9 @@ class Writer:
             CollectionError: a vector has another dimension, or is not finite.
             StorageError: writing a full group failed.
         """
-        pending = Pending(document=document, file=state, chunks=list(chunks), vectors=self._unit(vectors, len(chunks)))
+        pending = Pending(
+            document=document, file=state, chunks=list(chunks), vectors=self._unit(vectors, len(chunks))
+        )
         _check_text(document, chunks)
         replaced = self._group.documents.pop(document.source, None)
         self._held += len(pending.chunks) - (len(replaced.chunks) if replaced else 0)
