@@ -1,0 +1,109 @@
+"""The Typer application, its errors and exit codes.
+
+Only the standard library and Typer are imported here and in the command modules; everything else is imported
+by the command that runs, so that `--help` answers at once.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+import traceback
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from rag.errors import RagassayError, StorageError
+
+if TYPE_CHECKING:
+    from rag.config import Config
+
+__all__ = ["ConfigOption", "JsonOption", "app", "read_config"]
+
+EXIT_FAILED, EXIT_INTERRUPTED = 1, 130
+_NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.EFBIG}
+
+
+class ErrorGroup(TyperGroup):
+    """Turns errors into one or two plain lines on stderr and the documented exit code."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command; with `--debug` what goes wrong is shown with its traceback."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            _fail("interrupted; what was finished is kept, the same command goes on from there.")
+            raise typer.Exit(EXIT_INTERRUPTED) from None
+        except BrokenPipeError:
+            # The reader of our output left, as `head` does; the interpreter must not complain on exit.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise typer.Exit(0) from None
+        except RagassayError as error:
+            _fail(str(error), error)
+            raise typer.Exit(error.exit_code) from None
+        except OSError as error:
+            if error.errno not in _NO_SPACE:
+                raise
+            where = error.filename or "the disk"
+            _fail(f"{error.strerror}: {where}; free space or permissions, then run it again.", error)
+            raise typer.Exit(StorageError.exit_code) from None
+        except Exception as error:
+            if hasattr(error, "exit_code"):  # Typer's own: usage errors, Exit, Abort
+                raise
+            what = f"internal error, {type(error).__name__}: {error}"
+            _fail(f"{what}\nPlease report it with the output of --debug.", error)
+            raise typer.Exit(EXIT_FAILED) from None
+
+
+def _fail(message: str, error: BaseException | None = None) -> None:
+    if error is not None and os.environ.get("RAGASSAY_DEBUG"):
+        traceback.print_exception(error)
+    print(f"ragassay: {message}", file=sys.stderr)
+
+
+app = typer.Typer(
+    cls=ErrorGroup,
+    name="ragassay",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Ask your documents, with citations that are checked, and measure which LLM provider answers best "
+    "per dollar and per second.",
+    epilog="First steps: ragassay demo, or ragassay ingest FOLDER -c NAME and ragassay ask QUESTION -c NAME.",
+)
+
+
+def _version(show: bool) -> None:
+    if show:
+        print(f"ragassay {version('ragassay')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    _show_version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    if debug:
+        os.environ["RAGASSAY_DEBUG"] = "1"
+
+
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option("--config", metavar="FILE", help="A config file; by default the one RAGASSAY_CONFIG names."),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document to stdout.")]
+
+
+def read_config(path: Path | None) -> Config:
+    """Return the config of a command."""
+    from rag.config import load_config
+
+    return load_config(path)

@@ -1,0 +1,181 @@
+"""Commands over documents: `ingest`, `search`, `ask`, `collections`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from rag.cli.app import ConfigOption, JsonOption, app, read_config
+from rag.errors import UsageError
+
+if TYPE_CHECKING:
+    from rag.config import Config
+    from rag.core import Outcome
+
+__all__: list[str] = []
+
+CollectionOption = Annotated[str, typer.Option("--collection", "-c", metavar="NAME", help="The collection.")]
+KOption = Annotated[int, typer.Option("-k", min=1, max=100, help="How many passages.")]
+
+
+class ModeChoice(StrEnum):
+    """How passages are found."""
+
+    HYBRID = "hybrid"
+    DENSE = "dense"
+    LEXICAL = "lexical"
+
+
+@app.command(
+    epilog="Examples: ragassay ingest docs/ -c manual; "
+    "ragassay ingest 'notes/**/*.md' https://example.org/a.pdf -c notes --prune"
+)
+def ingest(
+    sources: Annotated[
+        list[str] | None, typer.Argument(help="Files, folders, globs, URLs.", metavar="SOURCE...")
+    ] = None,
+    collection: CollectionOption = "",
+    prune: Annotated[
+        bool, typer.Option("--prune", help="Remove documents that SOURCE no longer holds.")
+    ] = False,
+    as_json: JsonOption = False,
+    config: ConfigOption = None,
+) -> None:
+    """Read documents into a collection; what has not changed is not done again."""
+    from rag.cli.show import note, print_json, progress_bar
+    from rag.ingestion import ingest as run_ingest
+
+    settings = read_config(config)
+    name = _need(collection)
+    given = sources or _configured_sources(settings, name)
+    with progress_bar(quiet=as_json) as bar:
+        task = bar.add_task("reading", total=None, info="")
+
+        def on_progress(done: int, total: int, source: str, chunks: int) -> None:
+            bar.update(task, completed=done, total=total, info=f"{chunks} chunks  {source[-40:]}")
+
+        report = run_ingest(given, name, prune=prune, config=settings, progress=on_progress)
+    for failure in report.failures:
+        note(f"ragassay: {failure.source}: {failure.error}")
+    if as_json:
+        print_json(report.shape())
+    else:
+        print(report.summary())
+    if report.failures:
+        raise typer.Exit(1)
+
+
+@app.command(epilog="Example: ragassay search 'price of Llama 3 70B' -c handbook --where language=pt")
+def search(
+    query: Annotated[str, typer.Argument(help="Words or a question.")],
+    collection: CollectionOption = "",
+    k: KOption = 8,
+    mode: Annotated[ModeChoice, typer.Option(help="How passages are found.")] = ModeChoice.HYBRID,
+    where: Annotated[
+        list[str] | None,
+        typer.Option("--where", metavar="KEY=VALUE", help="Only passages with this metadata."),
+    ] = None,
+    as_json: JsonOption = False,
+    config: ConfigOption = None,
+) -> None:
+    """Find the passages of a collection that fit a query best."""
+    from rag.cli.show import print_hits, print_json
+    from rag.pipeline import search as run_search
+    from rag.shapes import search_shape
+
+    result = run_search(
+        query,
+        _need(collection),
+        k=k,
+        mode=mode.value,
+        where=_conditions(where or ()),
+        config=read_config(config),
+    )
+    if as_json:
+        print_json(search_shape(result))
+    else:
+        print_hits(result)
+
+
+@app.command(
+    epilog="Examples: ragassay ask 'Who makes Grok?' -c handbook; ragassay ask - -c handbook -p extractive"
+)
+def ask(
+    question: Annotated[
+        str, typer.Argument(help="The question, in any language; - reads it from standard input.")
+    ],
+    collection: CollectionOption = "",
+    provider: Annotated[
+        str | None,
+        typer.Option("--provider", "-p", metavar="REF", help="vendor:model, local:smollm2-135m, extractive."),
+    ] = None,
+    k: KOption = 8,
+    as_json: JsonOption = False,
+    no_stream: Annotated[
+        bool, typer.Option("--no-stream", help="Print the answer when it is complete.")
+    ] = False,
+    config: ConfigOption = None,
+) -> None:
+    """Answer a question from a collection, with citations that are checked."""
+    from rag.cli.show import print_answer_notes, print_json
+    from rag.pipeline import ask as run_ask
+    from rag.shapes import answer_shape
+
+    text = sys.stdin.read() if question == "-" else question
+    stream = not (as_json or no_stream)
+    answer = run_ask(
+        text,
+        _need(collection),
+        provider=provider,
+        k=k,
+        on_text=_write if stream else None,
+        config=read_config(config),
+    )
+    if as_json:
+        print_json(answer_shape(answer))
+    else:
+        print("\n" if stream else answer.text + "\n")
+        print_answer_notes(answer)
+    _exit_for(answer.completion.outcome, answer.completion.error)
+
+
+def _exit_for(outcome: Outcome, error: str | None) -> None:
+    if not outcome.answered:
+        print(f"ragassay: no answer ({outcome.value}): {error or 'no reason given'}", file=sys.stderr)
+        raise typer.Exit(4 if outcome.terminal else 1)
+
+
+def _write(piece: str) -> None:
+    sys.stdout.write(piece)
+    sys.stdout.flush()
+
+
+def _need(collection: str) -> str:
+    if not collection:
+        raise UsageError(
+            "name the collection with -c NAME; 'ragassay collections list' shows those there are."
+        )
+    return collection
+
+
+def _configured_sources(config: Config, name: str) -> list[str]:
+    if name not in config.collections or not config.collections[name].sources:
+        raise UsageError(f"name a SOURCE, or give collection {name!r} its sources in the config.")
+    sources = config.collections[name].sources
+    return [source if "://" in source else str(config.path(source)) for source in sources]
+
+
+def _conditions(pairs: Iterable[str]) -> dict[str, str]:
+    where: dict[str, str] = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not equals or not key:
+            raise UsageError(
+                f"--where takes KEY=VALUE, such as --where language=pt; {pair!r} is not of that form."
+            )
+        where[key] = value
+    return where

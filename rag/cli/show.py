@@ -1,0 +1,168 @@
+"""Printing: results to stdout, progress and notes to stderr."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from rag.core import Answer, Citation, SearchResult
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress
+
+__all__ = [
+    "byte_progress",
+    "console",
+    "note",
+    "print_answer_notes",
+    "print_hits",
+    "print_json",
+    "print_table",
+    "progress_bar",
+]
+
+_SNIPPET = 240
+
+
+def print_json(value: Any) -> None:
+    """Print `value` as one JSON document."""
+    import orjson
+
+    text = orjson.dumps(value, option=orjson.OPT_INDENT_2, default=str).decode()
+    sys.stdout.write(text + "\n")
+
+
+def console(*, stderr: bool = False) -> Console:
+    """Return a console that neither marks up nor highlights text it is given."""
+    from rich.console import Console
+
+    return Console(stderr=stderr, markup=False, highlight=False, emoji=False, soft_wrap=False)
+
+
+def note(message: str) -> None:
+    """Print a remark to stderr."""
+    print(message, file=sys.stderr)
+
+
+@contextmanager
+def progress_bar(*, quiet: bool = False) -> Iterator[Progress]:
+    """Show a progress bar on stderr while the block runs; nothing when stderr is not a terminal."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    out = console(stderr=True)
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[info]}"),
+    )
+    with Progress(*columns, console=out, transient=True, disable=quiet or not out.is_terminal) as bar:
+        yield bar
+
+
+@contextmanager
+def byte_progress(label: str) -> Iterator[Callable[[int, int], None]]:
+    """Show a bar of bytes fetched on stderr; yields a function of bytes done and bytes in all."""
+    from rich.progress import (
+        BarColumn,
+        DownloadColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+        TransferSpeedColumn,
+    )
+
+    out = console(stderr=True)
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=out, transient=True, disable=not out.is_terminal) as bar:
+        task = bar.add_task(label, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total or None)
+
+
+def print_table(
+    columns: Sequence[str], rows: Sequence[Sequence[object]], *, right: Sequence[int] = ()
+) -> None:
+    """Print a table; the columns numbered in `right` are right-aligned."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for at, column in enumerate(columns):
+        table.add_column(column, justify="right" if at in right else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(Text("-" if cell is None else str(cell)) for cell in row))
+    console().print(table)
+
+
+def print_hits(result: SearchResult) -> None:
+    """Print the hits of a search, best first, each with its place and a snippet."""
+    from rich.text import Text
+
+    out = console()
+    if not result.hits:
+        out.print("Nothing found.")
+    for rank, hit in enumerate(result.hits, start=1):
+        chunk = hit.chunk
+        ranks = ", ".join(
+            f"{name} {value}"
+            for name, value in (("dense", hit.dense_rank), ("lexical", hit.lexical_rank))
+            if value
+        )
+        place = f"{chunk.source}{f', page {chunk.page}' if chunk.page is not None else ''}"
+        out.print(
+            Text.assemble((f"{rank:>2}  ", "bold"), (place, "cyan"), (f"  {hit.score:.3f} ({ranks})", "dim"))
+        )
+        snippet = " ".join(chunk.text.split())
+        out.print(Text("    " + snippet[:_SNIPPET] + ("..." if len(snippet) > _SNIPPET else "")))
+
+
+def print_answer_notes(answer: Answer) -> None:
+    """Print what stands under an answer: its citations, then who answered, how fast and for how much."""
+    from rich.text import Text
+
+    out = console()
+    for citation in answer.citations:
+        out.print(_citation_line(citation))
+    completion = answer.completion
+    seconds = completion.timing.total_s
+    parts = [
+        f"{completion.provider}:{completion.model}"
+        if completion.model != completion.provider
+        else completion.model,
+        None if seconds is None else f"{seconds:.2f} s",
+        None if not completion.usage.output_tokens else f"{completion.usage.output_tokens} tokens",
+        "cost unknown" if completion.cost is None else f"${completion.cost:f}",
+        None if completion.outcome.value == "ok" else completion.outcome.value,
+    ]
+    out.print(Text("  ".join(part for part in parts if part), style="dim"))
+
+
+def _citation_line(citation: Citation) -> Any:
+    from rich.text import Text
+
+    label = {
+        "exact": "verified",
+        "near": "unverified: similar words",
+        "aligned": "unverified: no quote given",
+    }
+    verdict = label.get(citation.match, "unverified: not found in the passage")
+    place = citation.source or "no such passage"
+    page = f", page {citation.page}" if citation.page is not None else ""
+    quote = f' "{" ".join(citation.quote.split())}"' if citation.quote else ""
+    return Text.assemble(
+        (f"[{citation.marker}] ", "bold"),
+        (f"{place}{page}", "cyan"),
+        (f" ({verdict})", "green" if citation.verified else "yellow"),
+        quote,
+    )

@@ -1,0 +1,122 @@
+"""`ragassay doctor`: what is here, what is wrong, and the command that mends it."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from rag.config import Config, cache_dir
+
+__all__ = ["Finding", "examine"]
+
+_PACKAGES = (
+    "chromadb",
+    "tantivy",
+    "openvino",
+    "torch",
+    "sentence-transformers",
+    "langchain-core",
+    "xllamacpp",
+    "datasets",
+    "genai-prices",
+)
+_LOW_DISK = 2 * 10**9
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Finding:
+    """One thing looked at; `ok` is None where absence is no fault."""
+
+    topic: str
+    ok: bool | None
+    what: str
+    fix: str = ""
+
+
+def examine(config: Config) -> list[Finding]:
+    """Look at everything that can be wrong on this machine. Never shows a key's value."""
+    return [
+        _python(),
+        *_packages(),
+        *_models(),
+        *_folders(config),
+        *_keys(config),
+        *_collections(config),
+    ]
+
+
+def _python() -> Finding:
+    what = f"{platform.python_version()} on {platform.system()} {platform.machine()}, {os.cpu_count()} cores"
+    return Finding(topic="python", ok=sys.version_info >= (3, 11), what=what)
+
+
+def _packages() -> Iterator[Finding]:
+    for name in _PACKAGES:
+        try:
+            yield Finding(topic="package", ok=True, what=f"{name} {version(name)}")
+        except PackageNotFoundError:
+            yield Finding(topic="package", ok=False, what=f"{name} is missing", fix=f"pip install {name}")
+
+
+def _models() -> Iterator[Finding]:
+    from rag.models import model_status
+
+    for row in model_status():
+        size = f"{row.name} ({row.kind}, {row.size / 1e6:.0f} MB)"
+        if row.present:
+            yield Finding(topic="model", ok=True, what=size)
+        else:
+            yield Finding(
+                topic="model", ok=None, what=f"{size} is not here yet", fix=f"ragassay models pull {row.name}"
+            )
+
+
+def _folders(config: Config) -> Iterator[Finding]:
+    for topic, folder, variable in (
+        ("home", config.home_dir(), "RAGASSAY_HOME"),
+        ("cache", cache_dir(), "RAGASSAY_CACHE"),
+    ):
+        place = _existing(folder)
+        free = shutil.disk_usage(place).free
+        what = f"{folder} ({free / 1e9:.0f} GB free)"
+        if not os.access(place, os.W_OK):
+            yield Finding(
+                topic=topic, ok=False, what=f"{what}: not writable", fix=f"set {variable} to another folder"
+            )
+        elif free < _LOW_DISK:
+            yield Finding(topic=topic, ok=False, what=what, fix=f"free some space, or set {variable}")
+        else:
+            yield Finding(topic=topic, ok=True, what=what)
+
+
+def _existing(folder: Path) -> Path:
+    while not folder.exists():
+        folder = folder.parent
+    return folder
+
+
+def _keys(config: Config) -> Iterator[Finding]:
+    from rag.providers import provider_refs
+
+    for ref in provider_refs(config):
+        if ref.key_env:
+            state = "set" if ref.key_set else "not set"
+            yield Finding(topic="key", ok=ref.key_set or None, what=f"{ref.name}: {ref.key_env} is {state}")
+
+
+def _collections(config: Config) -> Iterator[Finding]:
+    from rag.index.catalog import list_collections
+
+    for info in list_collections(config.home_dir()):
+        if info.problem or info.stats is None:
+            fix = f"ragassay collections repair {info.name}"
+            yield Finding(topic="collection", ok=False, what=f"{info.name}: {info.problem}", fix=fix)
+        else:
+            what = f"{info.name}: {info.stats.documents} documents, {info.stats.chunks} passages"
+            yield Finding(topic="collection", ok=True, what=what)
