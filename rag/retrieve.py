@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Sized
 from typing import get_args
 
 from rag.core import Embedder, Hit, Mode, SearchResult, SearchTiming
@@ -81,7 +81,9 @@ def fuse(*rankings: Ranking) -> list[tuple[str, float]]:
     return sorted(scores.items(), key=lambda pair: (-pair[1], pair[0]))
 
 
-def fit_budget(hits: Sequence[Hit], *, count: Callable[[str], int], budget_tokens: int) -> tuple[Hit, ...]:
+def fit_budget(
+    hits: Sequence[Hit], *, token_spans: Callable[[str], Sized], budget_tokens: int
+) -> tuple[Hit, ...]:
     """Return the hits that fit into `budget_tokens`, best first, each whole.
 
     One that does not fit is passed over and a shorter one further down may take its place. The best hit is
@@ -89,13 +91,13 @@ def fit_budget(hits: Sequence[Hit], *, count: Callable[[str], int], budget_token
 
     Args:
         hits: best first.
-        count: the number of tokens of a text, such as `lambda text: len(embedder.token_spans(text))`.
+        token_spans: what counts tokens, such as `Embedder.token_spans`.
         budget_tokens: the most that the kept passages may have together.
     """
     kept: list[Hit] = []
     left = budget_tokens
     for hit in hits:
-        tokens = count(hit.chunk.text)
+        tokens = len(token_spans(hit.chunk.text))
         if tokens <= left or not kept:
             kept.append(hit)
             left -= tokens
@@ -119,9 +121,10 @@ def _fitting(index: Index, embedder: Embedder | None) -> Embedder:
         )
     if embedder.fingerprint != settings.fingerprint:
         raise FingerprintError(
-            f"the collection {settings.name!r} was built with {settings.embedder} ({settings.fingerprint}), which "
-            f"{embedder.name} ({embedder.fingerprint}) cannot search; open it with {settings.embedder!r}, or drop "
-            f"it with 'ragassay collections drop {settings.name}' and ingest again."
+            f"the collection {settings.name!r} was built with {settings.embedder} "
+            f"({settings.fingerprint[:12]}), not {embedder.name} ({embedder.fingerprint[:12]}): their "
+            f"vectors cannot be compared. Search it with {settings.embedder!r}, or drop it with "
+            f"'ragassay collections drop {settings.name}' and ingest again."
         )
     return embedder
 

@@ -1,9 +1,9 @@
 """A collection's index: the manifest (SQLite, the truth), dense search and lexical search over it.
 
-Searching needs no lock and works while another process writes. Dense search is exact as long as the collection,
-or what a filter leaves of it, is small enough to be scored whole; above `EXACT_CHUNKS` it asks Chroma's HNSW.
-Every id is looked up in the manifest before it is returned: what was removed is gone at once, what a
-killed writer left in a cache is never seen.
+Searching needs no lock and works while another process writes. Dense search is exact as long as the
+collection is small enough to be scored whole; above `EXACT_CHUNKS` passages it asks Chroma's HNSW. Every id
+is looked up in the manifest before it is returned: what was removed is gone at once, what a killed writer
+left in a cache is never seen.
 """
 
 from __future__ import annotations
@@ -18,10 +18,11 @@ from typing import TYPE_CHECKING, Self
 
 from rag.core import Chunk
 from rag.errors import CollectionError
-from rag.index.exact import ExactSearch, scan
+from rag.index.dense import EXACT_CHUNKS, DenseSearch
 from rag.index.lexical import LexicalIndex
 from rag.index.lock import WriterLock
-from rag.index.manifest import DocumentRow, FileState, IndexSettings, Manifest, Where, holds_collection
+from rag.index.manifest import Manifest, holds_collection
+from rag.index.values import DocumentRow, FileState, IndexSettings, Where
 from rag.index.writer import Writer
 
 if TYPE_CHECKING:
@@ -29,13 +30,10 @@ if TYPE_CHECKING:
 
 __all__ = ["DocumentRow", "FileState", "Index", "IndexSettings", "IndexStats", "Where", "Writer"]
 
-# 50,000 x 384 float32 are 77 MB and 6 ms.
-EXACT_CHUNKS = 50_000
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class IndexStats:
-    """The size of a collection: `bytes` on disk with both caches, passages per language, last commit in UTC."""
+    """The size of a collection; `bytes` are on disk with both caches, `updated` is ISO 8601 in UTC."""
 
     documents: int
     chunks: int
@@ -50,10 +48,10 @@ class Index:
     def __init__(self, manifest: Manifest, *, exact_chunks: int = EXACT_CHUNKS) -> None:
         self._manifest = manifest
         self._folder = manifest.folder
-        self._exact_chunks = exact_chunks
         self._guard = threading.RLock()
-        self._seen: int | None = None
-        self._exact: ExactSearch | None = None
+        self._version: int | None = None
+        self._generation: int | None = None
+        self._dense = DenseSearch(manifest.folder, manifest, exact_chunks)
         self._lexical: LexicalIndex | None = None
         self._languages: set[str | None] = set()
         self._count = 0
@@ -89,6 +87,7 @@ class Index:
     def close(self) -> None:
         """Close the files; harmless when called twice."""
         with self._guard:
+            self._dense.close()
             self._manifest.close()
 
     def writer(self, *, address: str | None = None) -> Writer:
@@ -135,54 +134,56 @@ class Index:
             return self._manifest.chunks_of(source)
 
     def dense(self, vector: Vectors, k: int, where: Where | None = None) -> list[tuple[str, float]]:
-        """Return up to `k` (chunk id, cosine similarity) for a unit vector, best first."""
+        """Return up to `k` (chunk id, cosine similarity) for a unit vector, best first, ties by id.
+
+        Raises:
+            UnknownNameError: no passage has metadata of a key in `where`.
+        """
         with self._guard:
             self._refresh()
             rows = self._manifest.rows_where(where) if where else None
-            if self._count <= self._exact_chunks:
-                if self._exact is None:
-                    self._exact = ExactSearch(self._manifest)
-                    self._exact.refresh()
-                found = self._exact.search(vector, k, rows)
-            else:
-                found = scan(self._manifest, vector, k, self._manifest.all_rows() if rows is None else rows)
-            return self._named(found)
+            return self._dense.search(vector, k, rows)
 
     def lexical(self, query: str, k: int, where: Where | None = None) -> list[tuple[str, float]]:
-        """Return up to `k` (chunk id, BM25 score), best first; any text is a query."""
+        """Return up to `k` (chunk id, BM25 score), best first, ties by id; any text is a query.
+
+        Raises:
+            UnknownNameError: no passage has metadata of a key in `where`.
+            CollectionError: the lexical index must be repaired.
+        """
         with self._guard:
             self._refresh()
             if where:
-                self._manifest.rows_where(where)
+                self._manifest.check_keys(where)
             if not self._count:
                 return []
             if self._lexical is None:
                 self._lexical = LexicalIndex(self._folder)
-            return self._named(self._lexical.search(query, k, languages=self._languages, where=where))
-
-    def _named(self, found: list[tuple[int, float]]) -> list[tuple[str, float]]:
-        ids = self._manifest.ids_of(row for row, _ in found)
-        named = [(ids[row], score) for row, score in found if row in ids]
-        return sorted(named, key=lambda pair: (-pair[1], pair[0]))
+            found = self._lexical.search(query, k, languages=self._languages, where=where)
+            return self._manifest.named(found)
 
     def _refresh(self) -> None:
+        """Take over what was committed since the last search, by whatever process."""
         version = self._manifest.data_version()
-        if version == self._seen:
+        if version == self._version:
             return
-        self._seen = version
+        self._version = version
+        generation = int(self._manifest.state("generation"))
+        if generation == self._generation:
+            return
+        self._generation = generation
         self._count = self._manifest.count()
         named = self._manifest.languages()
         self._languages = {*named, *([None] if sum(named.values()) < self._count else [])}
-        if self._exact is not None:
-            self._exact.refresh()
-        if self._lexical is not None:
-            self._lexical.refresh()
+        self._dense.refresh(self._count)
+        # Opened anew by the next search: a rebuilt index may be another folder under the same name.
+        self._lexical = None
 
 
 def _differs(held: IndexSettings, asked: IndexSettings) -> str:
     pairs = zip(asdict(held).items(), asdict(asked).values(), strict=True)
     differing = ", ".join(f"{name} {old!r}, not {new!r}" for (name, old), new in pairs if old != new)
     return (
-        f"the collection {held.name!r} exists with other settings: {differing}; take another name, or drop it "
-        f"with 'ragassay collections drop {held.name}' and ingest again."
+        f"the collection {held.name!r} exists with other settings: {differing}; take another name, or drop "
+        f"it with 'ragassay collections drop {held.name}' and ingest again."
     )

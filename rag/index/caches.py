@@ -1,4 +1,4 @@
-"""Chroma and Tantivy as a writer sees them: two caches that are changed together and can be built anew."""
+"""Chroma and Tantivy as a writer sees them: two caches that change together and can be built anew."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rag.core import Chunk
-from rag.errors import RagassayError, StorageError
+from rag.errors import CollectionError, StorageError
 from rag.index import lexical, vectors
 from rag.index.changes import Intent
 from rag.index.failpoints import failpoint
-from rag.index.lexical import LexicalWriter
+from rag.index.lexical import LexicalIndex, LexicalWriter
 from rag.index.lock import store_lock
 from rag.index.manifest import Manifest
 from rag.index.vectors import VectorStore
@@ -27,7 +27,7 @@ STORE_WAIT_S = 60.0
 
 
 class Caches:
-    """The open caches of a collection that is being written."""
+    """The caches of a collection that is being written, opened when first changed."""
 
     def __init__(self, folder: Path, manifest: Manifest) -> None:
         self._folder = folder
@@ -35,19 +35,13 @@ class Caches:
         self._lexical: LexicalWriter | None = None
         self._vectors: VectorStore | None = None
 
-    def agree(self) -> bool:
-        """Return whether both caches open and hold as many passages as the manifest."""
+    def lexical_agrees(self) -> bool:
+        """Return whether the lexical index opens and holds as many passages as the manifest."""
         wanted = self._manifest.count()
         try:
-            self._open()
-            if self._lexical is None or self._lexical.count() != wanted:
-                return False
-            with self._store() as store:
-                return store.count() == wanted
-        except StorageError:
-            raise
-        except RagassayError:
-            return False
+            return LexicalIndex(self._folder).count() == wanted
+        except CollectionError:
+            return wanted == 0
 
     def change(
         self,
@@ -72,54 +66,56 @@ class Caches:
         writer.commit()
         failpoint("after-lexical")
 
-    def redo(self, intent: Intent) -> bool:
-        """Bring what an interrupted group touched back to the manifest; return whether the counts agree then."""
-        try:
-            self._open()
-            touched = sorted({*range(intent.first_row, intent.first_row + intent.rows), *intent.old_rows})
-            held = self._manifest.ids_of(touched)
-            here = [row for row in touched if row in held]
-            self._writer().delete(touched)
-            with self._store() as store:
-                store.delete([id_ for id_ in intent.ids if id_ not in set(held.values())])
-                for part, chunks, matrix in self._manifest.batches(here):
-                    store.upsert(chunks, matrix)
-                    self._writer().add(part, chunks)
-            self._writer().commit()
-        except StorageError:
-            raise
-        except RagassayError:
-            return False
-        return self.agree()
-
-    def rebuild(self) -> None:
-        """Delete both caches and build them from the manifest."""
-        self.close()
-        lexical.destroy(self._folder)
-        with store_lock(self._folder, exclusive=True, wait_s=STORE_WAIT_S):
-            vectors.destroy(self._folder)
-        failpoint("in-rebuild")
+    def redo(self, intent: Intent) -> None:
+        """Bring what an interrupted group touched back to what the manifest holds."""
+        touched = sorted({*range(intent.first_row, intent.first_row + intent.rows), *intent.old_rows})
+        held = self._manifest.ids_of(touched)
+        kept = set(held.values())
         writer = self._writer()
-        for rows, chunks, matrix in self._manifest.batches(self._manifest.all_rows()):
-            with self._store() as store:
+        writer.delete(touched)
+        with self._store(check=False) as store:
+            store.delete([id_ for id_ in intent.ids if id_ not in kept])
+            for rows, chunks, matrix in self._manifest.batches(sorted(held)):
                 store.upsert(chunks, matrix)
-            writer.add(rows, chunks)
+                writer.add(rows, chunks)
+            agrees = store.count() == self._manifest.count()
         writer.commit()
+        if not agrees:
+            self.rebuild_vectors()
+        if writer.count() != self._manifest.count():
+            self.rebuild_lexical()
+
+    def rebuild_lexical(self) -> None:
+        """Build the lexical index from the manifest; readers see the old one until it is complete."""
+        try:
+            writer = self._writer()
+        except CollectionError:
+            lexical.destroy(self._folder)
+            writer = self._writer()
+        writer.clear()
+        for rows, chunks, _ in self._manifest.batches(self._manifest.all_rows()):
+            writer.add(rows, chunks)
+        failpoint("in-rebuild-lexical")
+        writer.commit()
+
+    def rebuild_vectors(self) -> None:
+        """Build the vector store from the manifest; no embedding is computed again."""
+        self._close_store()
+        with self._locked():
+            vectors.destroy(self._folder)
+        failpoint("in-rebuild-vectors")
+        for _, chunks, matrix in self._manifest.batches(self._manifest.all_rows()):
+            with self._store(check=False) as store:
+                store.upsert(chunks, matrix)
 
     def close(self) -> None:
         """Close both; harmless when called twice."""
         writer, self._lexical = self._lexical, None
-        store, self._vectors = self._vectors, None
-        with contextlib.ExitStack() as stack:
-            if store is not None:
-                stack.callback(store.close)
+        try:
             if writer is not None:
-                stack.callback(writer.close)
-
-    def _open(self) -> None:
-        self._writer()
-        with self._store():
-            pass
+                writer.close()
+        finally:
+            self._close_store()
 
     def _writer(self) -> LexicalWriter:
         if self._lexical is None:
@@ -127,13 +123,38 @@ class Caches:
         return self._lexical
 
     @contextlib.contextmanager
-    def _store(self) -> Iterator[VectorStore]:
+    def _store(self, *, check: bool = True) -> Iterator[VectorStore]:
+        if self._vectors is None and check and not self._vectors_agree():
+            self.rebuild_vectors()
+        with self._locked():
+            if self._vectors is None:
+                self._vectors = self._open_store()
+            yield self._vectors
+
+    def _vectors_agree(self) -> bool:
+        with self._locked():
+            self._vectors = self._open_store()
+            return self._vectors.count() == self._manifest.count()
+
+    def _open_store(self) -> VectorStore:
+        name = self._manifest.settings.name
+        try:
+            return VectorStore(self._folder, name, create=True)
+        except CollectionError:
+            vectors.destroy(self._folder)
+            return VectorStore(self._folder, name, create=True)
+
+    def _close_store(self) -> None:
+        store, self._vectors = self._vectors, None
+        if store is not None:
+            store.close()
+
+    @contextlib.contextmanager
+    def _locked(self) -> Iterator[None]:
         with store_lock(self._folder, exclusive=True, wait_s=STORE_WAIT_S) as gained:
             if not gained:
                 raise StorageError(
-                    f"a reader has held the vector store of {self._folder.name!r} for {STORE_WAIT_S:.0f} s; "
-                    "stop the process that searches it, then run this again."
+                    f"another process has held the vector store of {self._folder.name!r} for "
+                    f"{STORE_WAIT_S:.0f} s; stop what searches it, then run this again."
                 )
-            if self._vectors is None:
-                self._vectors = VectorStore(self._folder, self._manifest.settings.name)
-            yield self._vectors
+            yield

@@ -13,13 +13,14 @@ from rag.errors import CollectionError, ConfigError, UnknownNameError
 from rag.index import Index, IndexSettings, IndexStats
 from rag.index.lexical import LexicalIndex
 from rag.index.lock import Holder, WriterLock, holder, store_lock
-from rag.index.manifest import Manifest, holds_collection, storage_errors
+from rag.index.manifest import Manifest
+from rag.index.storage import storage_errors
 from rag.index.vectors import VectorStore
 
 __all__ = [
     "CollectionInfo",
     "Verification",
-    "collection_folder",
+    "collection_path",
     "create_collection",
     "drop_collection",
     "list_collections",
@@ -62,7 +63,7 @@ class Verification:
         return not self.problems
 
 
-def collection_folder(home: Path, name: str) -> Path:
+def collection_path(home: Path, name: str) -> Path:
     """Return where the collection `name` lives.
 
     Raises:
@@ -70,21 +71,21 @@ def collection_folder(home: Path, name: str) -> Path:
     """
     if not _NAME.fullmatch(name) or ".." in name:
         raise ConfigError(
-            f"{name[:80]!r} cannot name a collection: use 3 to 63 of a-z, A-Z, 0-9, '.', '_', '-', with a letter or "
-            "digit at both ends."
+            f"{name[:80]!r} cannot name a collection: use 3 to 63 of a-z, A-Z, 0-9, '.', '_', '-', with a "
+            "letter or digit at both ends."
         )
     return home / "collections" / name
 
 
-def list_collections(home: Path) -> list[CollectionInfo]:
-    """Return every collection of `home`, ordered by name, broken ones with what is wrong with them."""
+def list_collections(home: Path) -> list[str]:
+    """Return the name of every collection of `home`, also of those that cannot be read."""
     root = home / "collections"
     names = sorted(path.name for path in root.iterdir() if path.is_dir()) if root.is_dir() else []
-    return [_info(root / name) for name in names if _NAME.fullmatch(name)]
+    return [name for name in names if _NAME.fullmatch(name)]
 
 
 def show_collection(home: Path, name: str) -> CollectionInfo:
-    """Return one collection.
+    """Return what is known of one collection, also when it cannot be read.
 
     Raises:
         UnknownNameError: there is none of that name; suggests the nearest.
@@ -104,7 +105,7 @@ def open_collection(home: Path, name: str) -> Index:
 
 def create_collection(home: Path, settings: IndexSettings) -> Index:
     """Make the collection `settings.name`, or open it where it exists with the same settings."""
-    return Index.create(collection_folder(home, settings.name), settings)
+    return Index.create(collection_path(home, settings.name), settings)
 
 
 def verify_collection(home: Path, name: str) -> Verification:
@@ -152,10 +153,10 @@ def drop_collection(home: Path, name: str) -> None:
 
 
 def _existing(home: Path, name: str) -> Path:
-    folder = collection_folder(home, name)
+    folder = collection_path(home, name)
     if not folder.is_dir():
-        known = [info.name for info in list_collections(home)]
-        raise UnknownNameError("collection", name, known, f"Make it with 'ragassay ingest SOURCE -c {name}'.")
+        hint = f"Make it with 'ragassay ingest SOURCE -c {name}'."
+        raise UnknownNameError("collection", name, list_collections(home), hint)
     return folder
 
 

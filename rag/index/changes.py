@@ -1,4 +1,4 @@
-"""Changes to the manifest: groups of documents in one transaction, announced before the caches are touched."""
+"""Changes to the manifest: groups of documents, one transaction each, announced before the caches change."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from rag.core import Chunk, Document
-from rag.index.lexical import facets_of
-from rag.index.manifest import FileState, Manifest, storage_errors
+from rag.index.manifest import Manifest
+from rag.index.storage import storage_errors
+from rag.index.values import FileState, facets_of
 
 if TYPE_CHECKING:
     from rag.core import Vectors
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 __all__ = ["Group", "Intent", "Pending", "apply_group", "read_intent", "rows_of", "write_intent"]
 
 _MODULUS = 1 << 256
+_INSERT_DOCUMENT = "INSERT INTO documents VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_INSERT_CHUNK = "INSERT INTO chunks VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -55,8 +58,8 @@ class Group:
 class Intent:
     """What a group is about to change in the caches: the redo log of a writer that did not come back.
 
-    `first_row` and `rows` are the numbers given to new passages, `old_rows` those of passages to remove, `ids`
-    the chunk ids of both. `rebuild` says that the caches are not to be trusted at all.
+    `first_row` and `rows` are the numbers given to new passages, `old_rows` those of passages to remove,
+    `ids` the chunk ids of both. `rebuild` says that the caches are not to be trusted at all.
     """
 
     first_row: int = 0
@@ -82,6 +85,9 @@ def write_intent(manifest: Manifest, intent: Intent | None) -> None:
         _set(db, "intent", json.dumps(data) if data else "")
         if intent and intent.rows:
             _set(db, "next_row", intent.first_row + intent.rows)
+        if intent is None:
+            # Caches that were put right look new to readers, though the content is the same.
+            _next_generation(db)
 
 
 def rows_of(manifest: Manifest, sources: Iterable[str]) -> dict[int, str]:
@@ -116,7 +122,7 @@ def apply_group(manifest: Manifest, group: Group, first_row: int) -> None:
         _set(db, "digest", (total % _MODULUS).to_bytes(32, "big"))
         _set(db, "updated", datetime.now(UTC).isoformat(timespec="seconds"))
         _set(db, "intent", "")
-        db.execute("UPDATE state SET value = value + 1 WHERE key = 'generation'")
+        _next_generation(db)
 
 
 @contextmanager
@@ -134,6 +140,10 @@ def _transaction(manifest: Manifest) -> Iterator[sqlite3.Connection]:
 
 def _set(db: sqlite3.Connection, key: str, value: str | int | bytes) -> None:
     db.execute("INSERT OR REPLACE INTO state VALUES (?, ?)", (key, value))
+
+
+def _next_generation(db: sqlite3.Connection) -> None:
+    db.execute("UPDATE state SET value = value + 1 WHERE key = 'generation'")
 
 
 def _delete_document(db: sqlite3.Connection, source: str) -> int:
@@ -154,52 +164,24 @@ def _delete_document(db: sqlite3.Connection, source: str) -> int:
 
 
 def _insert_document(
-    db: sqlite3.Connection, pending: Pending, row: int, facets: dict[tuple[str, str], int]
+    db: sqlite3.Connection, pending: Pending, first_row: int, facets: dict[tuple[str, str], int]
 ) -> int:
-    """Insert a document whose passages take the numbers from `row`; return the sum of their digests."""
-    document, state = pending.document, pending.file
+    """Insert a document whose passages take the numbers from `first_row`; return the sum of their digests."""
+    document, state, chunks = pending.document, pending.file, pending.chunks
     values = (
-        document.source,
-        document.id,
-        document.title,
-        document.media_type,
-        document.language,
-        len(document.pages),
-        json.dumps(dict(document.metadata)),
-        state.origin,
-        state.sha256,
-        state.size,
-        state.mtime_ns,
-        state.recipe,
-        len(pending.chunks),
+        *(document.source, document.id, document.title, document.media_type, document.language),
+        *(len(document.pages), json.dumps(dict(document.metadata))),
+        *(state.origin, state.sha256, state.size, state.mtime_ns, state.recipe, len(chunks)),
     )
-    number = db.execute(f"INSERT INTO documents VALUES (NULL{', ?' * len(values)})", values).lastrowid
-    rows = range(row, row + len(pending.chunks))
-    digests = [_digest(chunk, document.title) for chunk in pending.chunks]
-    db.executemany(
-        f"INSERT INTO chunks VALUES ({', '.join('?' * 12)})",
-        (
-            (
-                at,
-                number,
-                ordinal,
-                chunk.id,
-                chunk.start,
-                chunk.end,
-                chunk.page,
-                chunk.section,
-                chunk.language,
-                digest,
-                json.dumps(dict(chunk.metadata)),
-                chunk.text,
-            )
-            for ordinal, (at, chunk, digest) in enumerate(zip(rows, pending.chunks, digests, strict=True))
-        ),
-    )
-    vectors = zip(rows, pending.vectors, strict=True)
-    db.executemany("INSERT INTO vectors VALUES (?, ?)", ((at, vector.tobytes()) for at, vector in vectors))
-    for at, chunk in zip(rows, pending.chunks, strict=True):
-        pairs = [(_facet(db, item, facets), at) for item in facets_of(chunk).items()]
+    number = db.execute(_INSERT_DOCUMENT, values).lastrowid
+    digests = [_digest(chunk, document.title) for chunk in chunks]
+    for ordinal, (chunk, vector, digest) in enumerate(zip(chunks, pending.vectors, digests, strict=True)):
+        row = first_row + ordinal
+        place = (row, number, ordinal, chunk.id, chunk.start, chunk.end, chunk.page, chunk.section)
+        content = (chunk.language, digest, json.dumps(dict(chunk.metadata)), chunk.text)
+        db.execute(_INSERT_CHUNK, (*place, *content))
+        db.execute("INSERT INTO vectors VALUES (?, ?)", (row, vector.tobytes()))
+        pairs = [(_facet(db, item, facets), row) for item in facets_of(chunk).items()]
         db.executemany("INSERT INTO chunk_facets VALUES (?, ?)", pairs)
     return sum(int.from_bytes(digest, "big") for digest in digests)
 
@@ -212,8 +194,8 @@ def _facet(db: sqlite3.Connection, item: tuple[str, str], known: dict[tuple[str,
 
 
 def _digest(chunk: Chunk, title: str) -> bytes:
-    """Digest what a passage contributes. Their sum modulo 2**256 does not depend on the order in which passages
-    came, and one that goes is subtracted (AdHash: Bellare and Micciancio 1997, section 5)."""
+    # Their sum modulo 2**256 does not depend on the order in which passages came, and one that goes is
+    # subtracted (AdHash: Bellare and Micciancio 1997, section 5).
     metadata: Mapping[str, object] = dict(sorted(chunk.metadata.items()))
     parts = [chunk.id, title, chunk.page, chunk.section, chunk.language, metadata]
     return hashlib.sha256(json.dumps(parts).encode()).digest()

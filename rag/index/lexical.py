@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING
 
 from rag.core import Chunk
 from rag.errors import CollectionError, RagassayError
-from rag.index.manifest import Where, facet_value, translated
+from rag.index.storage import refused
+from rag.index.values import Where, facet_value, facets_of
 
 if TYPE_CHECKING:
     import tantivy
 
-__all__ = ["LexicalIndex", "LexicalWriter", "facets_of"]
+__all__ = ["LexicalIndex", "LexicalWriter", "destroy"]
 
 STORE_FOLDER = "tantivy"
 STEMMERS = {"en": "english", "pt": "portuguese"}
@@ -31,19 +32,6 @@ MAX_TERMS = 256
 MAX_QUERY_CHARS = 20_000
 MAX_TERM_BYTES = 100
 WRITER_HEAP = 64_000_000
-
-
-def facets_of(chunk: Chunk) -> dict[str, str]:
-    """Return what a passage can be filtered by, as key -> text form of its value."""
-    own = {
-        "source": chunk.source,
-        "title": chunk.title,
-        "page": chunk.page,
-        "section": chunk.section,
-        "language": chunk.language,
-    }
-    merged = {**chunk.metadata, **own}
-    return {key: facet_value(value) for key, value in merged.items() if value is not None}
 
 
 class LexicalIndex:
@@ -79,27 +67,21 @@ class LexicalIndex:
     def search(
         self, query: str, k: int, *, languages: Iterable[str | None], where: Where | None
     ) -> list[tuple[int, float]]:
-        """Return up to `k` (row, BM25 score), best first; `languages` are those the collection holds."""
+        """Return up to `k` (row, BM25 score), best first; `languages` are those the collection holds.
+
+        BM25 with k1 1.2 and b 0.75 (Robertson and Zaragoza 2009, section 3.2), over the fields' sum.
+        """
         import tantivy
 
-        schema = _schema()
-        words = [
-            (tantivy.Occur.Should, tantivy.Query.term_query(schema, f"text_{field}", term, "freq"))
-            for field in sorted({_field(language) for language in languages})
-            for term in _terms(query, field)
-        ]
+        fields = sorted({_field(language) for language in languages})
+        words = [_term(f"text_{field}", term) for field in fields for term in _terms(query, field)]
         if not words or k < 1:
             return []
-        asked = tantivy.Query.boolean_query(words)
+        asked = tantivy.Query.boolean_query([(tantivy.Occur.Should, word) for word in words])
         if where:
-            filters = [
-                tantivy.Query.const_score_query(
-                    tantivy.Query.term_query(schema, "facet", _facet_term(key, facet_value(value)), "basic"),
-                    0.0,
-                )
-                for key, value in where.items()
-            ]
-            asked = tantivy.Query.boolean_query([(tantivy.Occur.Must, q) for q in (asked, *filters)])
+            facets = [_term("facet", _facet_term(key, facet_value(value))) for key, value in where.items()]
+            filters = [tantivy.Query.const_score_query(facet, 0.0) for facet in facets]
+            asked = tantivy.Query.boolean_query([(tantivy.Occur.Must, part) for part in (asked, *filters)])
         with _tantivy_errors(self._folder):
             searcher = self._index.searcher()
             found = searcher.search(asked, limit=k, count=False)
@@ -148,6 +130,11 @@ class LexicalWriter:
         with _tantivy_errors(self._folder):
             self._writer.commit()
 
+    def clear(self) -> None:
+        """Remove everything; readers see the old content until `commit`."""
+        with _tantivy_errors(self._folder):
+            self._writer.delete_all_documents()
+
     def close(self) -> None:
         """Wait for merges and give the writer's files back; uncommitted changes are dropped."""
         with _tantivy_errors(self._folder):
@@ -172,6 +159,12 @@ def _field(language: str | None) -> str:
 def _terms(query: str, field: str) -> list[str]:
     terms = _analyzer(field).analyze(query[:MAX_QUERY_CHARS])
     return list(dict.fromkeys(terms))[:MAX_TERMS]
+
+
+def _term(field: str, term: str) -> tantivy.Query:
+    import tantivy
+
+    return tantivy.Query.term_query(_schema(), field, term, "basic" if field == "facet" else "freq")
 
 
 def _facet_term(key: str, value: str) -> str:
@@ -230,7 +223,4 @@ def _tantivy_errors(folder: Path) -> Iterator[None]:
     except RagassayError:
         raise
     except (ValueError, OSError, RuntimeError) as exc:
-        error = translated(exc, folder)
-        raise (
-            error if "no space" in str(error) or "cannot write" in str(error) else _broken(folder)
-        ) from exc
+        raise refused(exc, folder) or _broken(folder) from exc

@@ -1,32 +1,31 @@
 """The manifest: one SQLite file that is the truth about what a collection holds.
 
-Chroma and Tantivy are caches that are rebuilt from it. Rows of chunks never change and their numbers are never
-used twice, so that a cache agrees with the manifest exactly when both hold the same numbers or ids.
+Chroma and Tantivy are caches that are rebuilt from it. Rows of chunks never change and their numbers are
+never used twice, so that a cache agrees with the manifest exactly when both hold the same numbers or ids.
 """
 
 from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rag.core import Chunk
-from rag.errors import CollectionError, StorageError, UnknownNameError
+from rag.errors import CollectionError, UnknownNameError
+from rag.index.storage import connect, storage_errors
+from rag.index.values import DocumentRow, FileState, IndexSettings, Where, facet_value
 
 if TYPE_CHECKING:
     from rag.core import Vectors
 
-__all__ = ["DocumentRow", "FileState", "IndexSettings", "Manifest", "Where", "facet_value", "storage_errors"]
+__all__ = ["Manifest", "holds_collection"]
 
 MANIFEST_FILE = "manifest.sqlite3"
 FORMAT = 1
 BLOCK = 4096
-
-Where = Mapping[str, str | int | float | bool]
 
 SCHEMA = """
 CREATE TABLE state (key TEXT PRIMARY KEY, value NOT NULL) WITHOUT ROWID;
@@ -46,94 +45,15 @@ CREATE TABLE chunks (
 CREATE INDEX chunks_document ON chunks (document, ordinal);
 CREATE TABLE vectors (row INTEGER PRIMARY KEY REFERENCES chunks (row), vector BLOB NOT NULL);
 CREATE TABLE facets (facet INTEGER PRIMARY KEY, key TEXT NOT NULL, value TEXT NOT NULL, UNIQUE (key, value));
-CREATE TABLE chunk_facets (facet INTEGER NOT NULL, row INTEGER NOT NULL, PRIMARY KEY (facet, row)) WITHOUT ROWID;
+CREATE TABLE chunk_facets (
+  facet INTEGER NOT NULL, row INTEGER NOT NULL, PRIMARY KEY (facet, row)) WITHOUT ROWID;
 CREATE INDEX chunk_facets_row ON chunk_facets (row);
 """
 
 _CHUNK = """SELECT c.id, d.id, d.source, d.title, c.text, c.start, c."end", c.page, c.section, c.language,
   c.metadata FROM chunks c JOIN documents d ON d.row = c.document"""
-_DOCUMENT = """SELECT source, id, title, media_type, language, pages, chunks, origin, sha256, size, mtime_ns, recipe
-  FROM documents"""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class IndexSettings:
-    """What every part of a collection has in common; fixed when it is created.
-
-    `fingerprint` is the embedder's, `chunk_tokens` None where documents are kept whole.
-    """
-
-    name: str
-    embedder: str
-    fingerprint: str
-    dimension: int
-    chunk_tokens: int | None
-    overlap_tokens: int = 0
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class FileState:
-    """The state of a file when it was read; it is read again when any of this changes.
-
-    `origin` names the file: a document's own source, or that of the file whose rows are documents. `recipe`
-    names the loader and chunker that read it, with their versions.
-    """
-
-    origin: str
-    sha256: str
-    size: int
-    mtime_ns: int
-    recipe: str = ""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class DocumentRow:
-    """A document of a collection, without its text; `pages` is None where the format has none."""
-
-    source: str
-    id: str
-    title: str
-    media_type: str
-    language: str | None
-    pages: int | None
-    chunks: int
-    file: FileState
-
-
-def facet_value(value: str | float | bool) -> str:
-    """Return the text by which metadata values are compared: `3`, `3.0` and `"3"` are equal, as are `True` and `"true"`."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, float) and value.is_integer():
-        return str(int(value))
-    return str(value)
-
-
-@contextmanager
-def storage_errors(folder: Path) -> Iterator[None]:
-    """Turn what SQLite and the file system raise into errors that name the cure."""
-    try:
-        yield
-    except (sqlite3.DatabaseError, OSError) as exc:
-        raise translated(exc, folder) from exc
-
-
-def translated(exc: BaseException, folder: Path) -> StorageError | CollectionError:
-    """Return the error that says what `exc`, from a store under `folder`, means and what helps."""
-    text = str(exc).lower()
-    if any(sign in text for sign in ("no space", "disk is full", "code 28", "file too large", "quota")):
-        return StorageError(
-            f"no space left while writing to {folder}. Free some, then run the same command again: "
-            "what was committed is kept."
-        )
-    if any(sign in text for sign in ("readonly", "read-only", "permission denied", "unable to open")):
-        return StorageError(f"cannot write to {folder} ({exc}). Make it writable, or set RAGASSAY_HOME.")
-    if any(sign in text for sign in ("malformed", "not a database", "no such table")):
-        return CollectionError(
-            f"the manifest of the collection {folder.name!r} is damaged ({exc}); "
-            f"restore {folder} from a copy, or drop it with 'ragassay collections drop {folder.name}' and ingest again."
-        )
-    return StorageError(f"input/output error in {folder}: {exc}. Check the disk, then run the command again.")
+_DOCUMENT = """SELECT source, id, title, media_type, language, pages, chunks, origin, sha256, size, mtime_ns,
+  recipe FROM documents"""
 
 
 class Manifest:
@@ -148,7 +68,7 @@ class Manifest:
     def create(cls, folder: Path, settings: IndexSettings) -> Manifest:
         """Write an empty manifest in one transaction: a process killed here leaves all of it or nothing."""
         with storage_errors(folder):
-            db = _connect(folder / MANIFEST_FILE, "rwc")
+            db = connect(folder / MANIFEST_FILE, "rwc")
             db.execute("PRAGMA page_size=16384")
             db.execute("PRAGMA journal_mode=WAL")
             start: dict[str, Any] = {
@@ -177,17 +97,17 @@ class Manifest:
         path = folder / MANIFEST_FILE
         if not holds_collection(folder):
             raise CollectionError(
-                f"there is no collection in {folder}; make one with 'ragassay ingest SOURCE -c {folder.name}'."
+                f"there is no collection in {folder}; make it with 'ragassay ingest SOURCE -c {folder.name}'."
             )
         with storage_errors(folder):
-            db = _connect(path, "rw")
+            db = connect(path, "rw")
             if not write:
                 db.execute("PRAGMA query_only=ON")
             found = db.execute("SELECT value FROM state WHERE key = 'format'").fetchone()[0]
         if found > FORMAT:
             raise CollectionError(
-                f"the collection {folder.name!r} was written by a newer version (format {found}, this one reads "
-                f"{FORMAT}); upgrade with 'pip install -U ragassay'."
+                f"the collection {folder.name!r} was written by a newer version (format {found}, this one "
+                f"reads {FORMAT}); upgrade with 'pip install -U ragassay'."
             )
         return cls(db, folder)
 
@@ -270,6 +190,19 @@ class Manifest:
             found.update(self._db.execute(f"SELECT row, id FROM chunks WHERE row IN ({_marks(part)})", part))  # noqa: S608
         return found
 
+    def rows_by_id(self, ids: Iterable[str]) -> dict[str, int]:
+        """Return chunk id -> row number for the ids that the manifest holds."""
+        found: dict[str, int] = {}
+        for part in _parts(list(ids)):
+            found.update(self._db.execute(f"SELECT id, row FROM chunks WHERE id IN ({_marks(part)})", part))  # noqa: S608
+        return found
+
+    def named(self, found: Sequence[tuple[int, float]]) -> list[tuple[str, float]]:
+        """Return (chunk id, score) for (row, score), best first, ties by id; rows not held are left out."""
+        ids = self.ids_of(row for row, _ in found)
+        pairs = [(ids[row], score) for row, score in found if row in ids]
+        return sorted(pairs, key=lambda pair: (-pair[1], pair[0]))
+
     def all_ids(self) -> dict[int, str]:
         """Return row number -> chunk id for the whole collection."""
         return dict(self._db.execute("SELECT row, id FROM chunks").fetchall())
@@ -278,17 +211,23 @@ class Manifest:
         """Return every row number, ascending."""
         return [row[0] for row in self._db.execute("SELECT row FROM vectors ORDER BY row")]
 
+    def check_keys(self, where: Where) -> None:
+        """Raise UnknownNameError for a key of `where` that no passage ever had."""
+        known = {row[0] for row in self._db.execute("SELECT DISTINCT key FROM facets")}
+        for key in where:
+            if key not in known:
+                raise UnknownNameError("metadata key", key, known)
+
     def rows_where(self, where: Where) -> list[int]:
         """Return the rows whose metadata equals every value of `where`, ascending.
 
         Raises:
             UnknownNameError: no chunk has metadata of that key.
         """
-        known = {row[0] for row in self._db.execute("SELECT DISTINCT key FROM facets")}
-        for key in where:
-            if key not in known:
-                raise UnknownNameError("metadata key", key, known)
-        part = "SELECT cf.row FROM facets f JOIN chunk_facets cf ON cf.facet = f.facet WHERE f.key = ? AND f.value = ?"
+        self.check_keys(where)
+        part = (
+            "SELECT cf.row FROM facets f JOIN chunk_facets cf USING (facet) WHERE f.key = ? AND f.value = ?"
+        )
         values = [text for key, value in where.items() for text in (key, facet_value(value))]
         query = " INTERSECT ".join([part] * len(where))
         return sorted(row[0] for row in self._db.execute(query, values))
@@ -328,26 +267,11 @@ def holds_collection(folder: Path) -> bool:
     if not path.is_file():
         return False
     with storage_errors(folder):
-        db = _connect(path, "rw")
+        db = connect(path, "rw")
         try:
             return bool(db.execute("SELECT COUNT(*) FROM sqlite_master WHERE name = 'state'").fetchone()[0])
         finally:
             db.close()
-
-
-def _connect(path: Path, mode: str) -> sqlite3.Connection:
-    uri = f"file:{str(path).replace('%', '%25').replace('?', '%3f').replace('#', '%23')}?mode={mode}"
-    db = sqlite3.connect(uri, uri=True, timeout=10.0, isolation_level=None, check_same_thread=False)
-    try:
-        db.execute("PRAGMA synchronous=FULL")
-        db.execute("SELECT COUNT(*) FROM sqlite_master")
-    except sqlite3.OperationalError as exc:
-        db.close()
-        # On a read-only file system the shared memory of WAL cannot be made; without a log nothing is missed.
-        if mode != "rw" or "unable to open" not in str(exc) or path.with_name(f"{path.name}-wal").exists():
-            raise
-        db = sqlite3.connect(f"{uri}&immutable=1", uri=True, isolation_level=None, check_same_thread=False)
-    return db
 
 
 def _parts(values: list[Any]) -> Iterator[list[Any]]:

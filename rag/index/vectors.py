@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rag.core import Chunk
-from rag.errors import RagassayError
-from rag.index.manifest import translated
+from rag.errors import CollectionError, RagassayError
+from rag.index.storage import refused
 
 if TYPE_CHECKING:
     from rag.core import Vectors
 
-__all__ = ["VectorStore"]
+__all__ = ["VectorStore", "destroy"]
 
 STORE_FOLDER = "chroma"
 # Malkov and Yashunin 2018 (arXiv:1603.09320), section 4: M for degree, ef for the breadth of the search. With
@@ -29,9 +29,23 @@ HNSW = {"space": "cosine", "max_neighbors": 24, "ef_construction": 200, "ef_sear
 
 
 class VectorStore:
-    """An open Chroma collection. Not for two processes at once: see `rag.index.lock.store_lock`."""
+    """An open Chroma collection. Not for two processes at once: see `rag.index.lock.store_lock`.
 
-    def __init__(self, folder: Path, name: str) -> None:
+    Args:
+        folder: the collection's folder.
+        name: the collection's name, which is Chroma's too.
+        create: make an empty store where there is none.
+
+    Raises:
+        CollectionError: there is no store and `create` is False, or it cannot be read.
+    """
+
+    def __init__(self, folder: Path, name: str, *, create: bool = False) -> None:
+        if not create and not (folder / STORE_FOLDER / "chroma.sqlite3").exists():
+            raise CollectionError(
+                f"the vector store of the collection {name!r} is missing; "
+                f"rebuild it with 'ragassay collections repair {name}'."
+            )
         os.environ["ANONYMIZED_TELEMETRY"] = "False"
         import chromadb
         from chromadb.config import Settings
@@ -116,4 +130,7 @@ def _chroma_errors(folder: Path) -> Iterator[None]:
     except RagassayError:
         raise
     except (ChromaError, OSError, ValueError, RuntimeError) as exc:
-        raise translated(exc, folder) from exc
+        raise refused(exc, folder) or CollectionError(
+            f"the vector store of the collection {folder.name!r} failed ({str(exc)[:200]}); "
+            f"rebuild it with 'ragassay collections repair {folder.name}'."
+        ) from exc

@@ -7,6 +7,7 @@ group part of the collection. A writer that finds an intent knows exactly what t
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -16,12 +17,13 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 
 from rag.core import Chunk, Document
-from rag.errors import CollectionError, LoadError
+from rag.errors import CollectionError, LoadError, RagassayError
 from rag.index.caches import Caches
 from rag.index.changes import Group, Intent, Pending, apply_group, read_intent, rows_of, write_intent
 from rag.index.failpoints import failpoint
 from rag.index.lock import WriterLock
-from rag.index.manifest import DocumentRow, FileState, Manifest
+from rag.index.manifest import Manifest
+from rag.index.values import DocumentRow, FileState
 
 if TYPE_CHECKING:
     from rag.core import Vectors
@@ -39,21 +41,20 @@ class Writer:
     """
 
     def __init__(self, folder: Path, *, address: str | None = None) -> None:
-        self._lock = WriterLock.acquire(folder, address=address)
-        try:
-            self._manifest = Manifest.open(folder, write=True)
-            try:
-                self._caches = Caches(folder, self._manifest)
-                self._recover()
-            except BaseException:
-                self._manifest.close()
-                raise
-        except BaseException:
-            self._lock.release()
-            raise
         self._group = Group()
         self._held = 0
         self._since = 0.0
+        # True while the caches may differ from the manifest in what the intent names.
+        self._interrupted = False
+        with contextlib.ExitStack() as undo:
+            self._lock = WriterLock.acquire(folder, address=address)
+            undo.callback(self._lock.release)
+            self._manifest = Manifest.open(folder, write=True)
+            undo.callback(self._manifest.close)
+            self._caches = Caches(folder, self._manifest)
+            undo.callback(self._caches.close)
+            self._recover()
+            undo.pop_all()
 
     # ------------------------------------------------------------ looking
 
@@ -63,13 +64,19 @@ class Writer:
         return state is not None and (state.size, state.mtime_ns, state.recipe) == (size, mtime_ns, recipe)
 
     def known_file(self, origin: str) -> FileState | None:
-        """Return the state in which a file was last read to its end; its sha256 tells a touched file from a
-        changed one."""
+        """Return the state in which a file was last read to its end, None when it never was.
+
+        Its sha256 tells a file that was only touched from one that changed.
+        """
         return self._group.files.get(origin) or self._manifest.file(origin)
 
     def known(self, source: str) -> DocumentRow | None:
         """Return the committed document with that source, None when there is none."""
         return self._manifest.document(source)
+
+    def sources_of(self, origin: str) -> list[str]:
+        """Return the sources of the committed documents that came from a file."""
+        return self._manifest.sources(origin)
 
     def documents(self) -> list[DocumentRow]:
         """Return all committed documents, ordered by source."""
@@ -82,8 +89,8 @@ class Writer:
 
         Args:
             document: what was loaded; its text is not kept, only that of its passages.
-            state: the file it came from. When that is the document's own source, the file counts as read to its
-                end; call `complete` for files that hold several documents.
+            state: the file it came from. When that is the document's own source, the file counts as read to
+                its end; call `complete` for files that hold several documents.
             chunks: its passages, in reading order.
             vectors: float32 of shape (len(chunks), dimension); brought to unit length.
 
@@ -143,33 +150,23 @@ class Writer:
         group, self._group, self._held, self._since = self._group, Group(), 0, 0.0
         if not group:
             return
+        if self._interrupted:
+            self._recover()
         old = rows_of(self._manifest, (*group.removed, *group.documents))
-        chunks = group.chunks
         first = int(self._manifest.state("next_row"))
-        if chunks or old:
-            ids = dict.fromkeys([*(chunk.id for chunk in chunks), *old.values()])
-            write_intent(
-                self._manifest,
-                Intent(first_row=first, rows=len(chunks), old_rows=tuple(old), ids=tuple(ids)),
-            )
-            failpoint("after-intent")
-            new_ids = {chunk.id for chunk in chunks}
-            vectors = [pending.vectors for pending in group.documents.values() if pending.chunks]
-            self._caches.change(
-                rows=range(first, first + len(chunks)),
-                chunks=chunks,
-                vectors=np.concatenate(vectors) if vectors else None,
-                old_rows=list(old),
-                old_ids=[id_ for id_ in old.values() if id_ not in new_ids],
-            )
+        self._interrupted = True
+        if group.chunks or old:
+            self._change_caches(group, first, old)
         failpoint("before-manifest")
         apply_group(self._manifest, group, first)
         failpoint("after-manifest")
+        self._interrupted = False
 
     def rebuild(self) -> None:
         """Build both caches anew from the manifest; no embedding is computed again."""
         write_intent(self._manifest, Intent(rebuild=True))
-        self._caches.rebuild()
+        self._caches.rebuild_lexical()
+        self._caches.rebuild_vectors()
         write_intent(self._manifest, None)
 
     def close(self) -> None:
@@ -186,22 +183,45 @@ class Writer:
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if kind is not None:
+            # What is already being reported matters more than what closing might add.
+            with contextlib.suppress(RagassayError):
+                self.close()
+            return
         try:
-            if kind is None:
-                self.commit()
+            self.commit()
         finally:
             self.close()
 
     # ------------------------------------------------------------ inside
 
     def _recover(self) -> None:
+        """Put right what an interrupted writer left, this one or one before."""
         intent = read_intent(self._manifest)
-        if intent is None and self._caches.agree():
-            return
-        if intent is None or intent.rebuild or not self._caches.redo(intent):
+        if intent is None:
+            if not self._caches.lexical_agrees():
+                self._caches.rebuild_lexical()
+        elif intent.rebuild:
             self.rebuild()
         else:
+            self._caches.redo(intent)
             write_intent(self._manifest, None)
+        self._interrupted = False
+
+    def _change_caches(self, group: Group, first: int, old: dict[int, str]) -> None:
+        chunks = group.chunks
+        new_ids = {chunk.id for chunk in chunks}
+        ids = tuple(dict.fromkeys([*(chunk.id for chunk in chunks), *old.values()]))
+        write_intent(self._manifest, Intent(first_row=first, rows=len(chunks), old_rows=tuple(old), ids=ids))
+        failpoint("after-intent")
+        vectors = [pending.vectors for pending in group.documents.values() if pending.chunks]
+        self._caches.change(
+            rows=range(first, first + len(chunks)),
+            chunks=chunks,
+            vectors=np.concatenate(vectors) if vectors else None,
+            old_rows=list(old),
+            old_ids=[id_ for id_ in old.values() if id_ not in new_ids],
+        )
 
     def _grown(self) -> None:
         now = time.monotonic()
@@ -221,7 +241,8 @@ class Writer:
                 f"{self._manifest.settings.embedder}."
             )
         norms = np.linalg.norm(matrix, axis=1, keepdims=True)
-        return matrix / np.where(norms > 0, norms, 1)
+        unit: Vectors = matrix / np.maximum(norms, np.finfo(np.float32).tiny)
+        return unit
 
 
 def _check_text(document: Document, chunks: Sequence[Chunk]) -> None:
@@ -229,6 +250,6 @@ def _check_text(document: Document, chunks: Sequence[Chunk]) -> None:
         "\0".join([document.source, document.title, *(chunk.text for chunk in chunks)]).encode()
     except UnicodeEncodeError as exc:
         raise LoadError(
-            f"{document.source!r} holds a lone surrogate (U+{ord(exc.object[exc.start]):04X}), which is not text; "
-            "save the file as UTF-8 and ingest it again."
+            f"{document.source!r} holds a lone surrogate (U+{ord(exc.object[exc.start]):04X}), which is not "
+            "text; save the file as UTF-8 and ingest it again."
         ) from exc
