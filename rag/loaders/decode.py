@@ -25,9 +25,7 @@ _MULTIBYTE = re.compile(rb"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf
 _HIGH = re.compile(rb"[\x80-\xff]")
 _LETTER = re.compile(r"[^\W\d_]")
 _HIGH_LETTER = re.compile(r"[^\W\d_\x00-\x7f]")
-_UNLIKELY_WESTERN = re.compile(
-    r"[ðþýÐÞÝ]|[^\W\d_][‚ƒ„†‡ˆ‰‹›•˜™¡¢£¤¥¦§¨©«¬®¯°±²³´µ¶¸¹»¼½¾¿×÷][^\W\d_]"  # noqa: RUF001 - these are the characters meant
-)
+_UNLIKELY_WESTERN = re.compile(r"[ðþýÐÞÝ]|[^\W\d_][‚ƒ„†‡ˆ‰‹›•˜™¡¢£¤¥¦§¨©«¬®¯°±²³´µ¶¸¹»¼½¾¿×÷][^\W\d_]")
 
 
 def decode(data: bytes, *, declared: str | None = None) -> str:
@@ -100,7 +98,7 @@ def _sample(data: bytes) -> bytes:
 
 
 def _reads_western(sample: bytes) -> bool:
-    """Charset-normalizer takes Portuguese in cp1252 for cp1250; few high letters and no sign inside a word tell."""
+    """Tell by few high letters and no sign inside a word; charset-normalizer takes Portuguese for cp1250."""
     try:
         text = sample.decode("cp1252")
     except UnicodeDecodeError:

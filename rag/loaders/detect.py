@@ -31,7 +31,8 @@ _PLAIN_SUFFIXES = frozenset({"", ".txt", ".text"})
 _OFFICE = "application/vnd.openxmlformats-officedocument."
 _MAGIC = (
     (b"\x89PNG\r\n", "image/png"), (b"\xff\xd8\xff", "image/jpeg"), (b"GIF8", "image/gif"),
-    (b"II*\0", "image/tiff"), (b"MM\0*", "image/tiff"), (b"BM", "image/bmp"), (b"\x1f\x8b", "application/gzip"),
+    (b"II*\0", "image/tiff"), (b"MM\0*", "image/tiff"), (b"BM", "image/bmp"),
+    (b"\x1f\x8b", "application/gzip"),
     (b"7z\xbc\xaf", "application/x-7z-compressed"), (b"Rar!", "application/vnd.rar"),
     (b"\x7fELF", "application/x-executable"), (b"MZ\x90", "application/x-executable"),
     (b"SQLite format 3", "application/vnd.sqlite3"), (b"PAR1", "application/vnd.apache.parquet"),
@@ -48,12 +49,13 @@ _OLE_STREAMS = (
     ("Book", "application/vnd.ms-excel"),
 )  # fmt: skip
 _HTML_START = re.compile(
-    r"\s*(?:<\?xml[^>]*>\s*)?(?:<!--.{0,4000}?-->\s*)*<(?:!doctype\s+html|html|head|body)\b", re.I | re.S
+    r"\s*(?:<\?xml[^>]*>\s*)?(?:<!--.{0,4000}?-->\s*)*<(?:!doctype\s+html|html|head|body)\b",
+    re.IGNORECASE | re.DOTALL,
 )
 _XML_START = re.compile(r"\s*<\?xml\b|\s*<!DOCTYPE\b", re.IGNORECASE)
 _TAGS = re.compile(r"</?(?:p|div|table|h[1-6]|ul|ol|li|span|a|br|section|article)\b[^>]*>", re.IGNORECASE)
 _MAIL_HEADER = re.compile(
-    r"(?:From|To|Subject|Date|Received|Return-Path|Message-ID|MIME-Version|Delivered-To): ", re.I
+    r"(?:From|To|Subject|Date|Received|Return-Path|Message-ID|MIME-Version|Delivered-To): ", re.IGNORECASE
 )
 _MD_HEADING = re.compile(r"^#{1,6} \S", re.MULTILINE)
 _HEAD_CHARS = 8_000
@@ -67,7 +69,7 @@ def detect(data: bytes, name: str) -> str:
     """
     if not data:
         raise LoadError("the file is empty (0 bytes); write something into it or leave it out.")
-    suffix = PurePosixPath(name.split("?")[0].lower()).suffix
+    suffix = PurePosixPath(name.partition("?")[0].lower()).suffix
     if data.startswith(b"PK\x03\x04"):
         return _zip_type(data)
     if data.startswith(_OLE):
@@ -127,6 +129,11 @@ def _text_type(data: bytes, suffix: str) -> str:
     head = decode(data[: _HEAD_CHARS * 4])[:_HEAD_CHARS]
     if not head.strip() and not data.strip(b" \t\r\n\0\xef\xbb\xbf"):
         raise LoadError("the file holds only white space; write something into it or leave it out.")
+    return _markup_type(head, suffix) or _json_type(data, head, suffix) or _lenient_type(head, suffix)
+
+
+def _markup_type(head: str, suffix: str) -> str | None:
+    """Return HTML where the text starts like it; refuse other markup that has no loader."""
     claimed = _SUFFIXES.get(suffix)
     if _HTML_START.match(head):
         return HTML
@@ -134,10 +141,11 @@ def _text_type(data: bytes, suffix: str) -> str:
         raise _no_loader("application/xml", "convert it to HTML or plain text")
     if _is_mail(head, suffix):
         raise _no_loader("message/rfc822", "save it as PDF or plain text")
-    if claimed in {JSON, JSONL} or (suffix in {".csv", *_PLAIN_SUFFIXES, ".html", ".htm", ".md"}):
-        found = _json_type(data, head, claimed)
-        if found:
-            return found
+    return None
+
+
+def _lenient_type(head: str, suffix: str) -> str:
+    claimed = _SUFFIXES.get(suffix)
     if claimed is HTML and not _TAGS.search(head):
         return PLAIN
     if claimed:
@@ -150,17 +158,20 @@ def _text_type(data: bytes, suffix: str) -> str:
 
 
 def _is_mail(head: str, suffix: str) -> bool:
-    lines = head.split("\n\n")[0].split("\n")
+    lines = head.partition("\n\n")[0].split("\n")
     headers = {line.split(":")[0].lower() for line in lines if _MAIL_HEADER.match(line)}
     return (suffix == ".eml" and bool(headers)) or ("mime-version" in headers and len(headers) >= 3)
 
 
-def _json_type(data: bytes, head: str, claimed: str | None) -> str | None:
+def _json_type(data: bytes, head: str, suffix: str) -> str | None:
     """Tell JSON from JSONL by whether the first line is a whole value and others follow."""
     from rag.loaders.json import loads
 
+    claimed = _SUFFIXES.get(suffix)
     start = head.lstrip()
-    if claimed is None and not start.startswith(("{", "[")):
+    if claimed not in {JSON, JSONL} and (suffix not in _PLAIN_SUFFIXES and claimed is None):
+        return None
+    if claimed not in {JSON, JSONL} and not start.startswith(("{", "[")):
         return None
     lines = [line for line in start.split("\n") if line.strip()]
     first_is_whole = _parses(loads, lines[0]) if lines else False

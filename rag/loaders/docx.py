@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 __all__ = ["parse"]
 
 _MAIN = "word/document.xml"
-_SKIPPED = frozenset(
-    "del moveFrom instrText delText delInstrText Fallback pPr rPr sectPr tblPr trPr tcPr sdtPr sdtEndPr "
-    "annotationRef rubyPr rt".split()
-)
+_SKIPPED = frozenset({
+    "del", "moveFrom", "instrText", "delText", "delInstrText", "Fallback", "pPr", "rPr", "sectPr",
+    "tblPr", "trPr", "tcPr", "sdtPr", "sdtEndPr", "annotationRef", "rubyPr", "rt",
+})  # fmt: skip
 _TEXT = {"tab": "\t", "br": "\n", "cr": "\n", "noBreakHyphen": "-", "ptab": "\t"}
 _MAX_DEPTH = 200
 _SPACE = re.compile(r"\s+")
@@ -134,9 +134,9 @@ class _Reader:
                     self.blocks(cell, depth + 1)
             return
         tight = False
-        for row in rows:
-            if any(row):
-                self.builder.add(" | ".join(row), tight=tight)
+        for cells in rows:
+            if any(cells):
+                self.builder.add(" | ".join(cells), tight=tight)
                 tight = True
         self._after_list = False
 

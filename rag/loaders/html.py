@@ -15,18 +15,21 @@ if TYPE_CHECKING:
 
 __all__ = ["parse"]
 
-_SKIPPED = frozenset(
-    "script style noscript template svg canvas iframe object embed video audio map head nav footer "
-    "button select input textarea datalist dialog".split()
-)
+_SKIPPED = frozenset({
+    "script", "style", "noscript", "template", "svg", "canvas", "iframe", "object", "embed", "video",
+    "audio", "map", "head", "nav", "footer", "button", "select", "input", "textarea", "datalist",
+    "dialog",
+})  # fmt: skip
 _SKIPPED_ROLES = frozenset(
-    "navigation contentinfo banner search dialog alertdialog menu menubar toolbar".split()
+    ["navigation", "contentinfo", "banner", "search", "dialog", "alertdialog", "menu", "menubar", "toolbar"]
 )
 _HEADINGS = {f"h{level}": level for level in range(1, 7)}
-_BLOCKS = frozenset(
-    "address article aside blockquote body caption center dd details div dl dt fieldset figcaption figure form "
-    "header hr html legend li main ol p pre section summary table tbody td tfoot th thead tr ul".split()
-)
+_BLOCKS = frozenset({
+    "address", "article", "aside", "blockquote", "body", "caption", "center", "dd", "details", "div",
+    "dl", "dt", "fieldset", "figcaption", "figure", "form", "header", "hr", "html", "legend", "li",
+    "main", "ol", "p", "pre", "section", "summary", "table", "tbody", "td", "tfoot", "th", "thead", "tr",
+    "ul",
+})  # fmt: skip
 _HIDDEN_STYLE = re.compile(
     r"display\s*:\s*none|visibility\s*:\s*hidden|font-size\s*:\s*0(?![.\d])", re.IGNORECASE
 )
@@ -98,7 +101,7 @@ def _main(root: _Element) -> _Element:
     for element in candidates:
         length = 0
         for part in element.itertext():
-            length += len(part.strip())  # type: ignore[arg-type, union-attr]
+            length += len(part.strip())
             if length >= _MIN_MAIN_CHARS:
                 return element
     return root

@@ -1,4 +1,4 @@
-"""JSON and JSONL: rows with an id and a text are documents of their own, anything else becomes readable lines."""
+"""JSON and JSONL: a row with an id and a text is a document of its own, anything else readable lines."""
 
 from __future__ import annotations
 
@@ -116,9 +116,9 @@ def _metadata(row: Mapping[str, Any]) -> dict[str, str | int | float | bool]:
             continue
         if isinstance(value, str) and 0 < len(value) <= _MAX_METADATA_CHARS:
             found[one_line(key)] = clean(value)
-        elif isinstance(value, bool) or (isinstance(value, int) and abs(value) < 2**63):
-            found[one_line(key)] = value
-        elif isinstance(value, float) and value - value == 0:  # neither NaN nor infinite
+        elif (
+            isinstance(value, (bool, int, float)) and abs(value) < 2**63
+        ):  # SQLite's range; NaN falls out too
             found[one_line(key)] = value
     return found
 

@@ -13,7 +13,7 @@ _SLICE_CHARS = 1_500
 
 
 def detect_language(text: str) -> str | None:
-    """Return the ISO 639-1 code of `text` by langid's naive Bayes model (Lui & Baldwin 2012); None when unsure.
+    """Return the ISO 639-1 code of `text` by langid's model (Lui & Baldwin 2012); None when unsure.
 
     Unsure: fewer than 20 words, or a second language within a factor e**8 of the first.
     """

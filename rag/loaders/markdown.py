@@ -20,7 +20,7 @@ _MAX_FRONT_LINES = 200
 
 
 def parse(data: bytes, name: str) -> list[Parsed]:
-    """Read Markdown; the title is its first level-one heading, else the front matter's, else its first heading.
+    """Read Markdown; the title is its first `#` heading, else the front matter's, else its first heading.
 
     Raises:
         LoadError: the bytes are not text.

@@ -37,7 +37,7 @@ class Parsed:
 
 
 def clean(text: str) -> str:
-    """Return `text` with `\\n` line ends, without NULs and byte order marks, lone surrogates replaced.
+    """Return `text` with LF line ends, without NULs and byte order marks, lone surrogates replaced.
 
     Neither SQLite nor Chroma holds a lone surrogate, and a NUL ends a string in both.
     """
@@ -54,7 +54,7 @@ def one_line(text: str, limit: int = 300) -> str:
 
 def stem(name: str) -> str:
     """Return the last part of a path or URL without its suffix."""
-    path = PurePosixPath(name.split("?")[0].split("#")[0].rstrip("/"))
+    path = PurePosixPath(name.partition("?")[0].partition("#")[0].rstrip("/"))
     return one_line(path.stem) or one_line(name) or "untitled"
 
 
@@ -84,7 +84,9 @@ class TextBuilder:
         self._length = 0
 
     def add(self, block: str, *, tight: bool = False) -> None:
-        """Append a block; after a blank line, or on the next line where `tight`. White space alone is dropped.
+        """Append a block; after a blank line, or on the next line where `tight`.
+
+        White space alone is dropped.
 
         Raises:
             LoadError: the text grows past `MAX_TEXT_CHARS`.

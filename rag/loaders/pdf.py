@@ -151,7 +151,7 @@ def _sections(pdf: Any, text: str, pages: Sequence[Page]) -> tuple[Section, ...]
 
 
 def _heading_start(text: str, found: int, page_start: int) -> int:
-    """Take in a heading's number, which outlines leave out: back to the line's start if only that is between."""
+    """Take in the number before a heading, which outlines leave out."""
     line = max(text.rfind("\n", page_start, found) + 1, page_start)
     return line if len(text[line:found].strip()) <= 8 else found
 

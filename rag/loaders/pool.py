@@ -32,7 +32,7 @@ _LOOK_AHEAD = 2
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Limits:
-    """What one file may cost: seconds of CPU and of wall time, bytes of memory above a child's own, bytes read."""
+    """What one file may cost: CPU and wall seconds, bytes of memory above a child's own, bytes read."""
 
     cpu_s: float = 30.0
     wall_s: float = 60.0
@@ -70,7 +70,8 @@ def _read_file(path: Path, max_bytes: int) -> bytes:
         raise LoadError(f"it cannot be read ({exc.strerror}); check the file and the disk.") from exc
     if data is None or len(data) > max_bytes:
         raise LoadError(
-            f"it has {size / 1e6:,.0f} MB, more than the {max_bytes // 1_000_000} MB limit; split it into smaller files."
+            f"it has {size / 1e6:,.0f} MB, more than the {max_bytes // 1_000_000} MB limit; "
+            "split it into smaller files."
         )
     return data
 
@@ -135,7 +136,7 @@ class _Pool:
 
 
 class Worker:
-    """One child process, started when first needed and again after it was ended; not thread-safe but `close`."""
+    """One child process, started when first needed and again after it ended. Only `close` is thread-safe."""
 
     def __init__(self, limits: Limits = DEFAULT_LIMITS) -> None:
         self._limits = limits

@@ -142,25 +142,25 @@ def _glob(given: str, path: Path) -> Iterator[tuple[Source | Failure, Path | Non
 def _translate(pattern: str) -> re.Pattern[str]:
     """Compile a glob to a regular expression: `*` and `?` stay inside a folder, `**` crosses folders."""
     out = []
-    for token in re.findall(r"\*\*/|\*\*|\*|\?|\[!?\]?[^\]]*\]|.", pattern, re.DOTALL):
-        if token == "**/":
+    for sign in re.findall(r"\*\*/|\*\*|\*|\?|\[!?\]?[^\]]*\]|.", pattern, re.DOTALL):
+        if sign == "**/":
             out.append("(?:.*/)?")
-        elif token == "**":
+        elif sign == "**":
             out.append(".*")
-        elif token == "*":
+        elif sign == "*":
             out.append("[^/]*")
-        elif token == "?":
+        elif sign == "?":
             out.append("[^/]")
-        elif len(token) > 2 and token[0] == "[":
-            body = token[1:-1].replace("\\", r"\\").replace("[", r"\[")
+        elif len(sign) > 2 and sign[0] == "[":
+            body = sign[1:-1].replace("\\", r"\\").replace("[", r"\[")
             out.append(f"[^/{body[1:]}]" if body.startswith("!") else f"[{body.replace('^', chr(92) + '^')}]")
         else:
-            out.append(re.escape(token))
+            out.append(re.escape(sign))
     return re.compile("".join(out), re.DOTALL)
 
 
 def _walk(root: Path) -> Iterator[tuple[str, Path | str]]:
-    """Yield (relative name, path or what is wrong with it), sorted, links last so that real files win."""
+    """Return (relative name, path or what is wrong with it) of each file; links are looked at last."""
     home = os.path.realpath(root)
     visited = {home}
     files: list[tuple[str, Path | str]] = []
@@ -169,16 +169,12 @@ def _walk(root: Path) -> Iterator[tuple[str, Path | str]]:
     while folders or links:
         if not folders:
             relative, path = links.pop()
-            error = _leaves(path, home)
             target = os.path.realpath(path)
-            if error:
-                files.append((relative, error))
-            elif path.is_dir():
-                if target not in visited:
-                    visited.add(target)
-                    folders.append((f"{relative}/", path))
-            else:
-                files.append((relative, _not_a_file(path) or path))
+            if not path.is_dir() or _leaves(path, home):
+                files.append((relative, _leaves(path, home) or _not_a_file(path) or path))
+            elif target not in visited:
+                visited.add(target)
+                folders.append((f"{relative}/", path))
             continue
         prefix, folder = folders.pop()
         for entry in _entries(folder, prefix, files):
@@ -191,6 +187,11 @@ def _walk(root: Path) -> Iterator[tuple[str, Path | str]]:
                 folders.append((f"{relative}/", path))
             else:
                 files.append((relative, _not_a_file(path) or path))
+    return _each_once(files)
+
+
+def _each_once(files: list[tuple[str, Path | str]]) -> Iterator[tuple[str, Path | str]]:
+    """Yield the entries sorted by name, links to files that are there themselves left out."""
     targets = [(relative, item, isinstance(item, Path) and item.is_symlink()) for relative, item in files]
     real = {os.path.realpath(item) for _, item, linked in targets if isinstance(item, Path) and not linked}
     for relative, item, linked in sorted(targets, key=lambda entry: entry[0]):
