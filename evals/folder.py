@@ -77,8 +77,10 @@ class RunFolder:
         return folder
 
     @classmethod
-    def create(cls, path: Path, spec_yaml: str, state: Mapping[str, Any]) -> RunFolder:
-        """Make a run folder at `path`, which must be new or empty.
+    def create(
+        cls, path: Path, *, spec_yaml: str, samples: Iterable[Sample], state: Mapping[str, Any]
+    ) -> RunFolder:
+        """Make a run folder at `path`, which must be new or empty; `run.json` comes last.
 
         Raises:
             RunError: it holds a run already, or something else.
@@ -89,7 +91,8 @@ class RunFolder:
         try:
             path.mkdir(parents=True, exist_ok=True)
             _replace(path / "spec.yaml", spec_yaml.encode())
-            folder.write(state)
+            _replace_lines(path / "samples.jsonl", (dumps(sample_to_json(s)) for s in samples))
+            folder.write({"format": FORMAT, **state})
         except OSError as exc:
             raise StorageError(f"cannot write the run folder {path}: {exc.strerror or exc}.") from exc
         return folder
@@ -137,10 +140,6 @@ class RunFolder:
 
     # ------------------------------------------------------------ samples and contexts
 
-    def write_samples(self, samples: Iterable[Sample]) -> None:
-        """Write `samples.jsonl` in one step."""
-        _replace_lines(self.path / "samples.jsonl", (dumps(sample_to_json(s)) for s in samples))
-
     def samples(self) -> Iterator[Sample]:
         """Yield the samples in their order."""
         for entry in _plain_lines(self.path / "samples.jsonl"):
@@ -153,9 +152,9 @@ class RunFolder:
 
     # ------------------------------------------------------------ replies
 
-    def journal(self) -> JournalWriter:
-        """Open the journal for appending Records; cuts a torn tail first."""
-        return JournalWriter(self.path / "journal.jsonl", record_to_json)
+    def journal(self, encode: Callable[[Any], Mapping[str, Any]] = record_to_json) -> JournalWriter:
+        """Open the journal for appending Records, or what `encode` makes plain; cuts a torn tail first."""
+        return JournalWriter(self.path / "journal.jsonl", encode)
 
     def records(self, on_damage: OnDamage | None = None) -> Iterator[Record]:
         """Yield the valid reply of each key, in the order received, one at a time.
@@ -166,6 +165,12 @@ class RunFolder:
         chosen = set(self._chosen(on_damage).values())
         for offset, entry in read_entries(self.path / "journal.jsonl"):
             if offset in chosen:
+                yield record_from_json(entry)
+
+    def replies(self) -> Iterator[Record]:
+        """Yield every reply in the journal, also those that a later one of the same key stands in for."""
+        for _, entry in read_entries(self.path / "journal.jsonl"):
+            if entry.get("kind") == "reply":
                 yield record_from_json(entry)
 
     def _chosen(self, on_damage: OnDamage | None) -> dict[Key, int]:

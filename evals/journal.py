@@ -22,7 +22,7 @@ from typing import Any, Self
 from evals.codec import dumps, loads
 from rag.errors import StorageError
 
-__all__ = ["Damage", "JournalWriter", "encode_line", "read_entries", "repair_tail"]
+__all__ = ["Damage", "JournalWriter", "encode_line", "entry_at", "read_entries", "repair_tail"]
 
 _HEAD = b'{"crc32":"'
 _MIDDLE = b'","entry":'
@@ -67,16 +67,30 @@ def read_entries(path: Path, on_damage: Callable[[Damage], None] | None = None) 
     offset = 0
     with path.open("rb") as lines:
         for number, line in enumerate(lines, start=1):
-            pieces = _pieces(line)
-            for start, piece in pieces:
-                entry = _decode(piece)
-                if entry is not None:
+            whole = _decode(line)
+            if whole is not None:
+                yield offset, whole
+            else:
+                for start, entry in _rescued(line):
                     yield offset + start, entry
-                elif line.endswith(b"\n"):
+                if line.endswith(b"\n"):
                     report(Damage(path=path, line=number, problem="its checksum does not match"))
-            if len(pieces) > 1:
-                report(Damage(path=path, line=number, problem="lost its line feed; what follows was kept"))
             offset += len(line)
+
+
+def entry_at(path: Path, offset: int) -> Any:
+    """Return the entry whose line starts at `offset`, as `read_entries` told it.
+
+    Raises:
+        StorageError: it is not there any more.
+    """
+    with path.open("rb") as file:
+        file.seek(offset)
+        line = file.readline()
+    entry = _decode(line) or next((found for _, found in _rescued(line)), None)
+    if entry is None:
+        raise StorageError(f"{path} changed while it was read.")
+    return entry
 
 
 def repair_tail(path: Path) -> int:
@@ -252,20 +266,19 @@ def _decode(line: bytes) -> Any | None:
         return None
 
 
-def _pieces(line: bytes) -> list[tuple[int, bytes]]:
-    """Split a line that is two or more joined. Strings escape their quotes, so a head is always a head."""
-    if _decode(line) is not None or line.count(_HEAD) < 2:
-        return [(0, line)]
-    starts = [0]
-    while (found := line.find(_HEAD, starts[-1] + 1)) != -1:
-        starts.append(found)
-    ends = [*starts[1:], len(line)]
-    return [(start, _unjoined(line[start:end])) for start, end in zip(starts, ends, strict=True)]
+def _rescued(line: bytes) -> Iterator[tuple[int, Any]]:
+    """Yield (place, entry) of what is intact in a line that is not, as two that lost the line feed between.
 
-
-def _unjoined(piece: bytes) -> bytes:
-    # The byte between two joined lines was their line feed.
-    return piece if _decode(piece) is not None else piece[:-1]
+    JSON strings escape their quotes, so the head of a line stands nowhere but at its start.
+    """
+    start = 0
+    while start != -1:
+        following = line.find(_HEAD, start + 1)
+        piece = line[start:] if following == -1 else line[start : following - 1]
+        entry = _decode(piece)
+        if entry is not None:
+            yield start, entry
+        start = following
 
 
 def _tail_start(file: Any, end: int) -> int:

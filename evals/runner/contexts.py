@@ -1,0 +1,161 @@
+"""Contexts: retrieved once a sample and retrieval setting, stored, the same for every system."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from evals.codec import context_from_json, context_to_json
+from evals.core import Context, Sample
+from evals.folder import RunFolder
+from evals.journal import JournalWriter, entry_at, read_entries
+from evals.runner.spec import RunSpec, rag_label
+from rag.collection import CONTEXT_TOKENS, Collection
+from rag.config import RagConfig
+from rag.core import Chunk
+from rag.errors import RunError
+
+__all__ = ["Collections", "ContextStore", "context_keys", "context_writer", "retrieve_contexts"]
+
+
+class Collections:
+    """The collections that a run searches, opened together and closed together."""
+
+    def __init__(self, spec: RunSpec) -> None:
+        """Open every collection that a system of `spec` searches.
+
+        Raises:
+            UnknownNameError: one does not exist.
+            CollectionError: one cannot be opened.
+        """
+        self.rags = {rag_label(s.rag): s.rag for s in spec.config.systems if s.rag is not None}
+        self._stack = ExitStack()
+        self._open: dict[str, Collection] = {}
+        try:
+            for name in sorted({rag.collection for rag in self.rags.values()}):
+                self._open[name] = self._stack.enter_context(Collection.open(name, spec.config))
+        except BaseException:
+            self._stack.close()
+            raise
+
+    def fingerprints(self) -> dict[str, str]:
+        """Return the fingerprint of each collection."""
+        return {name: collection.fingerprint for name, collection in self._open.items()}
+
+    def retrieve(self, sample: Sample, rag: RagConfig, key: str) -> Context:
+        """Search for the question of `sample`; the passages are kept within the token budget."""
+        collection = self._open[rag.collection]
+        result = collection.search(sample.question, k=rag.k, mode=rag.mode)
+        hits = collection.within_budget(result.hits, rag.context_tokens or CONTEXT_TOKENS)
+        return Context(
+            sample_id=sample.id,
+            benchmark=sample.benchmark,
+            key=key,
+            passages=tuple(hit.chunk for hit in hits),
+            retrieval_s=result.timing.total_s,
+        )
+
+    def close(self) -> None:
+        """Close them all."""
+        self._stack.close()
+
+
+class ContextStore:
+    """The stored contexts, found by their place in the file and read when asked for."""
+
+    def __init__(self, folder: RunFolder) -> None:
+        self._path: Path = folder.path / "contexts.jsonl"
+        self._places = {_address(entry): offset for offset, entry in read_entries(self._path)}
+        # Systems are interleaved per sample, so the last few contexts are asked for again and again.
+        self._read = lru_cache(maxsize=256)(self._passages_at)
+
+    def __contains__(self, address: tuple[str, str, str]) -> bool:
+        return address in self._places
+
+    def passages(self, benchmark: str, sample_id: str, key: str) -> tuple[Chunk, ...]:
+        """Return the passages; RunError where none are stored, because the file was damaged."""
+        place = self._places.get((benchmark, sample_id, key))
+        if place is None:
+            raise RunError(
+                f"{self._path} lacks the context of sample {sample_id!r}; "
+                f"'ragassay eval resume {self._path.parent}' retrieves it again."
+            )
+        return self._read(place)
+
+    def _passages_at(self, place: int) -> tuple[Chunk, ...]:
+        return context_from_json(entry_at(self._path, place)).passages
+
+
+def context_writer(folder: RunFolder) -> JournalWriter:
+    """Open the file of contexts for appending."""
+    return JournalWriter(folder.path / "contexts.jsonl", context_to_json)
+
+
+def _context_key(label: str, fingerprint: str) -> str:
+    """Return the name of a retrieval setting over an index as it stands."""
+    return f"{label}@{fingerprint[:16]}"
+
+
+def retrieve_contexts(
+    folder: RunFolder,
+    spec: RunSpec,
+    *,
+    keys: Mapping[str, str],
+    open_collections: Callable[[], Collections],
+    tell: Callable[[int, int], None],
+) -> None:
+    """Retrieve and store what is missing; all of it is on disk when this returns.
+
+    Args:
+        folder: where to store.
+        spec: whose samples, for every retrieval setting.
+        keys: retrieval label to context key.
+        open_collections: called only when something is missing.
+        tell: told how many of how many are there.
+
+    Raises:
+        RunError: a collection changed since the run began.
+    """
+    stored = ContextStore(folder)
+    samples = [sample for benchmark in spec.benchmarks for sample in benchmark.samples]
+    wanted = [(sample, label) for sample in samples for label in keys]
+    missing = [(s, label) for s, label in wanted if (s.benchmark, s.id, keys[label]) not in stored]
+    tell(len(wanted) - len(missing), len(wanted))
+    if not missing:
+        return
+    collections = open_collections()
+    try:
+        _check_unchanged(collections, keys)
+        with context_writer(folder) as writer:
+            futures = []
+            for done, (sample, label) in enumerate(missing, start=len(wanted) - len(missing) + 1):
+                context = collections.retrieve(sample, collections.rags[label], keys[label])
+                futures.append(writer.append(context))
+                tell(done, len(wanted))
+            for future in futures:
+                future.result()
+    finally:
+        collections.close()
+
+
+def _check_unchanged(collections: Collections, keys: Mapping[str, str]) -> None:
+    now = collections.fingerprints()
+    for label, key in keys.items():
+        name = collections.rags[label].collection
+        if _context_key(label, now[name]) != key:
+            raise RunError(
+                f"collection {name!r} changed since the run began, so the missing contexts would not be "
+                "comparable; start a new run."
+            )
+
+
+def _address(entry: Mapping[str, Any]) -> tuple[str, str, str]:
+    return entry["benchmark"], entry["sample_id"], entry["key"]
+
+
+def context_keys(rags: Mapping[str, RagConfig], fingerprints: Mapping[str, str]) -> dict[str, str]:
+    """Return the context key of each retrieval label."""
+    return {label: _context_key(label, fingerprints[rag.collection]) for label, rag in rags.items()}

@@ -1,0 +1,204 @@
+"""The calls of a run: systems x samples into the journal.
+
+Two lanes, one after the other. Remote systems come first, interleaved per sample in seeded order, so that
+all see the same hour, at most `limits.concurrency` calls at a time. Then the embedded ones, interleaved
+among themselves, one call at a time with nothing beside it: a busy neighbour would slow them tenfold, and
+they would hold up the clock of remote calls. A slot is given back before its reply is on disk: the journal
+syncs what has gathered, and a reply counts once that is done.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+
+from evals.codec import Key, record_to_json
+from evals.core import Context, Sample
+from evals.folder import RunFolder, utc_now
+from evals.journal import JournalWriter
+from evals.runner.contexts import ContextStore, context_writer
+from evals.runner.progress import Tally
+from evals.runner.spec import BenchmarkSpec, RunSpec
+from evals.runner.systems import Lane, Reply, System
+from rag.core import Completion, Outcome
+from rag.errors import RagassayError
+
+__all__ = ["Executor", "Stop", "Work", "works"]
+
+_DEAD_AFTER = 20
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Work:
+    """One call to make."""
+
+    benchmark: BenchmarkSpec
+    sample: Sample
+    system: System
+    repeat: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Stop:
+    """Why a system was stopped before its last sample; `exit_code` is 4 for budget, quota and key, else 1."""
+
+    reason: str
+    exit_code: int
+
+
+def works(spec: RunSpec, systems: Sequence[System], done: Collection[Key]) -> Iterator[Work]:
+    """Yield the calls that are left, the systems of each sample in an order drawn with the run's seed."""
+    for repeat in range(spec.config.repeats):
+        for benchmark in spec.benchmarks:
+            for sample in benchmark.samples:
+                name = benchmark.config.name
+                order = [*systems]
+                random.Random(f"{spec.config.seed}/{name}/{sample.id}/{repeat}").shuffle(order)  # noqa: S311
+                for system in order:
+                    key = Key(benchmark=name, sample_id=sample.id, system=system.name, repeat=repeat)
+                    if key not in done:
+                        yield Work(benchmark=benchmark, sample=sample, system=system, repeat=repeat)
+
+
+@dataclass(kw_only=True)
+class Executor:
+    """Makes the calls of a run and journals the replies; `stops` says which systems ended early and why."""
+
+    folder: RunFolder
+    spec: RunSpec
+    systems: Sequence[System]
+    keys: Mapping[str, str]
+    done: Collection[Key]
+    tally: Tally
+    stops: dict[str, Stop] = field(default_factory=dict)
+    _unanswered: dict[str, int] = field(default_factory=dict)
+    _lost: BaseException | None = None
+
+    async def run(self) -> None:
+        """Make every call that is left.
+
+        Raises:
+            StorageError: the journal cannot be written; what was acknowledged is safe.
+        """
+        self._contexts = ContextStore(self.folder)
+        with (
+            self.folder.journal(_plain) as self._journal,
+            context_writer(self.folder) as self._own_contexts,
+        ):
+            try:
+                await self._lane("remote", self.spec.config.limits.concurrency)
+                await self._lane("local", 1)
+            finally:
+                for system in self.systems:
+                    if system.caller is not None:
+                        await system.caller.close()
+        self._raise_if_lost()
+
+    def add_recorded(self, replies: Sequence[Reply]) -> None:
+        """Journal answers given elsewhere."""
+        with self.folder.journal(_plain) as journal, context_writer(self.folder) as contexts:
+            futures = []
+            for reply in replies:
+                if reply.key not in self.done:
+                    if reply.own_passages is not None:
+                        futures.append(contexts.append(_own_context(reply)))
+                    futures.append(self._keep(reply, journal))
+            for future in futures:
+                future.result()
+
+    async def _lane(self, lane: Lane, width: int) -> None:
+        systems = [system for system in self.systems if system.lane == lane]
+        if not systems:
+            return
+        left = works(self.spec, systems, self.done)
+        try:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(width):
+                    group.create_task(self._work(left))
+        except BaseExceptionGroup as group_error:
+            raise group_error.exceptions[0] from group_error
+
+    async def _work(self, left: Iterator[Work]) -> None:
+        for work in left:
+            self._raise_if_lost()
+            if work.system.name not in self.stops:
+                await self._one(work)
+
+    async def _one(self, work: Work) -> None:
+        system, sample = work.system, work.sample
+        assert system.caller is not None
+        key = None if system.rag is None else self.keys[system.rag]
+        passages = None if key is None else self._contexts.passages(sample.benchmark, sample.id, key)
+        request = system.request(work.benchmark.benchmark, sample, passages)
+        started = utc_now()
+        try:
+            completion, own = await system.caller.call(request, sample)
+        except RagassayError as exc:
+            self._stop(system.name, Stop(reason=str(exc), exit_code=exc.exit_code))
+            return
+        reply = system.reply(
+            sample, work.repeat, completion, started=started, asked=request, own_passages=own, context_key=key
+        )
+        if own is not None:
+            # A reply counts only when the passages that it rests on are safe as well.
+            await asyncio.wrap_future(self._own_contexts.append(_own_context(reply)))
+        self._keep(reply, self._journal)
+        self._judge_health(system.name, completion)
+
+    def _keep(self, reply: Reply, journal: JournalWriter) -> Future[None]:
+        """Hand a reply to the writer without waiting; it is counted once it is safe."""
+
+        def settle(future: Future[None]) -> None:
+            problem = future.exception()
+            if problem is None:
+                self.tally.add(reply.system, reply.completion)
+            else:
+                self._lost = self._lost or problem
+
+        future = journal.append(reply)
+        future.add_done_callback(settle)
+        return future
+
+    def _judge_health(self, system: str, completion: Completion) -> None:
+        """Stop a system that cannot go on: key or quota refused, or an endpoint that was never there."""
+        outcome, error = completion.outcome, completion.error or "no detail given"
+        if outcome.terminal:
+            self._stop(system, Stop(reason=f"{outcome}: {error}", exit_code=4))
+        if outcome is not Outcome.CONNECTION:
+            self._unanswered[system] = -1
+        elif self._unanswered.get(system, 0) >= 0:
+            self._unanswered[system] = self._unanswered.get(system, 0) + 1
+            if self._unanswered[system] >= _DEAD_AFTER:
+                self._stop(
+                    system,
+                    Stop(reason=f"none of the first {_DEAD_AFTER} calls got through: {error}", exit_code=1),
+                )
+
+    def _stop(self, system: str, stop: Stop) -> None:
+        if system not in self.stops:
+            self.stops[system] = stop
+            self.tally.stop(system, stop.reason)
+
+    def _raise_if_lost(self) -> None:
+        problem = self._journal.failure or self._own_contexts.failure or self._lost
+        if problem is not None:
+            raise problem
+
+
+def _plain(reply: Reply) -> dict[str, object]:
+    # In the writer thread: checking citations takes milliseconds that the loop with the clock must not lose.
+    return record_to_json(reply.record())
+
+
+def _own_context(reply: Reply) -> Context:
+    assert reply.context_key is not None
+    return Context(
+        sample_id=reply.sample.id,
+        benchmark=reply.sample.benchmark,
+        key=reply.context_key,
+        passages=reply.own_passages or (),
+        retrieval_s=0.0,
+    )

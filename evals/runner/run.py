@@ -1,0 +1,261 @@
+"""run, resume, rescore: a config to a run folder, on from where it was left, and scored again."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from evals.codec import Key
+from evals.core import Sample
+from evals.folder import RunFolder, utc_now
+from evals.runner.contexts import Collections, context_keys, retrieve_contexts
+from evals.runner.execute import Executor, Stop
+from evals.runner.progress import Progress, Tally
+from evals.runner.recorded import recorded_replies
+from evals.runner.scoring import Failure, Scored, SystemTotals, score_run
+from evals.runner.spec import RunSpec, given_config, resolve_spec, restore_spec
+from evals.runner.systems import System, build_systems
+from rag import aio
+from rag.config import Config
+from rag.errors import RagassayError, StoppedError
+from rag.providers.budget import Budget
+
+__all__ = ["RunResult", "rescore", "resume", "run"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunResult:
+    """How a run ended.
+
+    `exit_code` is 0 when done; 1 when a system misses more of its samples than `limits.max_error_rate`;
+    4 when a system was stopped by budget, quota or authentication. `messages` says why in plain lines,
+    `failures` names every call without a usable reply. Whatever is missing, `resume` goes on.
+    """
+
+    folder: Path
+    exit_code: int
+    messages: tuple[str, ...]
+    failures: tuple[Failure, ...]
+    systems: Mapping[str, SystemTotals]
+
+
+def run(
+    config: Path | str | Config,
+    *,
+    out: Path | str | None = None,
+    limit: int | None = None,
+    budget: Decimal | float | None = None,
+    progress: Progress | None = None,
+) -> RunResult:
+    """Run every system on every benchmark of a config and score the replies.
+
+    Everything is checked before the first call. Each reply is on disk before it counts; after an interruption
+    `resume(folder)` repeats none of them.
+
+    Args:
+        config: a YAML file, or a Config.
+        out: the run folder, new or empty; by default one in `<home>/runs` named for the time and the config.
+        limit: at most this many samples of each benchmark.
+        budget: a cap in USD, in place of `limits.budget_usd`.
+        progress: told how far it is.
+
+    Raises:
+        UsageError: the config names something that does not exist or is missing; says what.
+        RunError: `out` cannot take a new run.
+        StorageError: the disk refused; what was received is safe.
+        KeyboardInterrupt: Ctrl-C; the message names the command that goes on.
+    """
+    resolved, text = given_config(config, limit=limit, budget=budget)
+    name = "run" if isinstance(config, Config) else Path(config).stem
+    path = Path(out).expanduser().resolve() if out is not None else _new_path(resolved, name)
+    RunFolder(path).check_free()
+    spec = resolve_spec(resolved, text)
+    cap = resolved.limits.budget_usd
+    purse = None if cap is None else Budget(cap)
+    systems = build_systems(resolved, purse)
+    collections = Collections(spec)
+    keys = context_keys(collections.rags, collections.fingerprints())
+    state = {
+        "created": utc_now(),
+        "state": "running",
+        **spec.to_json(),
+        "systems": [s.facts(None if s.rag is None else keys[s.rag]) for s in systems],
+        "collections": collections.fingerprints(),
+        "context_keys": keys,
+    }
+    samples = [sample for benchmark in spec.benchmarks for sample in benchmark.samples]
+    folder = RunFolder.create(path, spec_yaml=text, samples=samples, state=state)
+    with folder.locked():
+        return _Run(folder, spec, systems, keys, purse, progress).carry_out(collections)
+
+
+def resume(run_folder: Path | str, *, progress: Progress | None = None) -> RunResult:
+    """Go on with a run: make the calls that are missing or failed for reasons of infrastructure, score all.
+
+    The spec comes from the run folder, not from the config file, which may have changed. No call is repeated
+    whose reply is in the journal, and money spent counts towards the budget. A run that misses nothing is
+    only scored again.
+
+    Raises:
+        RunError: it is not a run folder, another process works on it, or its collection changed.
+        UsageError, StorageError, KeyboardInterrupt: as `run`.
+    """
+    folder = RunFolder.open(run_folder)
+    with folder.locked():
+        state = folder.read()
+        spec = _restored(folder, state)
+        cap = spec.config.limits.budget_usd
+        purse = None if cap is None else Budget(cap, spent_usd=_spent(folder, state))
+        systems = build_systems(spec.config, purse)
+        folder.update(state="running")
+        return _Run(folder, spec, systems, state["context_keys"], purse, progress).carry_out(None)
+
+
+def rescore(run_folder: Path | str, *, progress: Progress | None = None) -> RunResult:
+    """Score the replies of a run again, with the metrics of this version; no provider is called.
+
+    Raises:
+        RunError: it is not a run folder, or another process works on it.
+    """
+    folder = RunFolder.open(run_folder)
+    with folder.locked():
+        state = folder.read()
+        spec = _restored(folder, state)
+        tally = Tally(progress, {})
+        scored = score_run(folder, spec, lambda done: tally.step("scores", done, done))
+        stops = {name: Stop(**stop) for name, stop in state.get("stops", {}).items()}
+        return _result(folder, spec, scored, stops)
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """The parts of a run that `run` and `resume` carry out alike."""
+
+    folder: RunFolder
+    spec: RunSpec
+    systems: tuple[System, ...]
+    keys: Mapping[str, str]
+    purse: Budget | None
+    progress: Progress | None
+
+    def carry_out(self, collections: Collections | None) -> RunResult:
+        """Retrieve, call, score; note in `run.json` how it ended, whatever that is."""
+        stops: dict[str, Stop] = {}
+        notes: list[str] = []
+        try:
+            scored = self._steps(collections, stops, notes)
+        except KeyboardInterrupt:
+            self._ended("interrupted", 130)
+            again = f"interrupted; go on with 'ragassay eval resume {self.folder.path}'"
+            raise KeyboardInterrupt(again) from None
+        except RagassayError as exc:
+            self._ended("failed", exc.exit_code, reason=str(exc))
+            raise
+        result = _result(self.folder, self.spec, scored, stops)
+        self._ended(
+            "stopped" if result.exit_code == StoppedError.exit_code else "finished",
+            result.exit_code,
+            stops={name: {"reason": s.reason, "exit_code": s.exit_code} for name, s in stops.items()},
+            warnings=[*self.spec.warnings, *notes],
+        )
+        return result
+
+    def _steps(self, collections: Collections | None, stops: dict[str, Stop], notes: list[str]) -> Scored:
+        wanted = sum(len(benchmark.samples) for benchmark in self.spec.benchmarks) * self.spec.config.repeats
+        tally = Tally(self.progress, dict.fromkeys((system.name for system in self.systems), wanted))
+        retrieve_contexts(
+            self.folder,
+            self.spec,
+            keys=self.keys,
+            open_collections=lambda: collections or Collections(self.spec),
+            tell=lambda done, total: tally.step("contexts", done, total),
+        )
+        executor = Executor(
+            folder=self.folder,
+            spec=self.spec,
+            systems=self.systems,
+            keys=self.keys,
+            done=_final(self.folder, tally),
+            tally=tally,
+            stops=stops,
+        )
+        for system in self.systems:
+            if system.recorded is not None:
+                replies, warnings = recorded_replies(system, self.spec)
+                notes.extend(warnings)
+                executor.add_recorded(replies)
+        aio.run(executor.run())
+        total = wanted * len(self.systems)
+        return score_run(self.folder, self.spec, lambda done: tally.step("scores", done, total))
+
+    def _ended(self, state: str, exit_code: int, **more: Any) -> None:
+        spent = {} if self.purse is None else {"spent_usd": str(self.purse.spent_usd)}
+        self.folder.update(state=state, exit_code=exit_code, finished=utc_now(), **spent, **more)
+
+
+def _spent(folder: RunFolder, state: Mapping[str, Any]) -> Decimal:
+    """Return what the run has cost: the journal's sum, or more where the budget had counted unknown costs."""
+    journalled = sum((r.completion.cost or Decimal(0) for r in folder.replies()), Decimal(0))
+    return max(journalled, Decimal(state.get("spent_usd") or 0))
+
+
+def _final(folder: RunFolder, tally: Tally) -> frozenset[Key]:
+    """Return the keys whose reply is in the journal with an outcome that stands."""
+    final = set()
+    for record in folder.records():
+        if not record.completion.outcome.infrastructure:
+            final.add(Key.of(record))
+            tally.restore([(record.system, record.completion)])
+    return frozenset(final)
+
+
+def _restored(folder: RunFolder, state: Mapping[str, Any]) -> RunSpec:
+    samples: defaultdict[str, list[Sample]] = defaultdict(list)
+    for sample in folder.samples():
+        samples[sample.benchmark].append(sample)
+    return restore_spec(state, {name: tuple(found) for name, found in samples.items()})
+
+
+def _result(folder: RunFolder, spec: RunSpec, scored: Scored, stops: Mapping[str, Stop]) -> RunResult:
+    limit = spec.config.limits.max_error_rate
+    messages = [f"{name} was stopped: {stop.reason}" for name, stop in stops.items()]
+    over = False
+    for name, totals in scored.totals.items():
+        if totals.missing:
+            over = over or totals.too_many_missing(limit)
+            messages.append(_missing(name, totals, limit))
+    messages.extend(str(damage) for damage in scored.damage)
+    codes = [stop.exit_code for stop in stops.values()]
+    exit_code = StoppedError.exit_code if StoppedError.exit_code in codes else int(over or bool(codes))
+    return RunResult(
+        folder=folder.path,
+        exit_code=exit_code,
+        messages=tuple(messages),
+        failures=scored.failures,
+        systems=scored.totals,
+    )
+
+
+def _missing(name: str, totals: SystemTotals, limit: float) -> str:
+    counts = [f"{n} {outcome}" for outcome, n in totals.outcomes.items() if outcome.infrastructure]
+    untried = totals.wanted - sum(totals.outcomes.values())
+    counts += [f"{untried} without any reply"] if untried else []
+    over = ", more than max_error_rate allows" if totals.too_many_missing(limit) else ""
+    what = f"{totals.missing} of {totals.wanted} samples have no usable reply"
+    return f"{name}: {what} ({', '.join(counts)}){over}"
+
+
+def _new_path(config: Config, name: str) -> Path:
+    stamp = datetime.now().astimezone().strftime("%Y%m%d-%H%M%S")
+    runs = config.home_dir() / "runs"
+    path = runs / f"{stamp}-{name}"
+    number = 2
+    while path.exists():
+        path = runs / f"{stamp}-{name}-{number}"
+        number += 1
+    return path

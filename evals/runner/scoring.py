@@ -1,0 +1,109 @@
+"""Scores of a run's replies, made from the run folder alone, and what became of every call."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+from evals.codec import Key, ScoredRecord
+from evals.core import Metric, Record, Sample
+from evals.folder import RunFolder
+from evals.journal import Damage
+from evals.metrics import load_metrics, score_record
+from evals.runner.contexts import ContextStore
+from evals.runner.spec import RunSpec
+from rag.core import Chunk, Outcome
+
+__all__ = ["Failure", "SystemTotals", "score_run"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Failure:
+    """A call without a usable reply: tried again by `resume`."""
+
+    key: Key
+    outcome: Outcome
+    error: str | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SystemTotals:
+    """What became of the samples of a system: replies wanted, and how many ended in each outcome."""
+
+    wanted: int
+    outcomes: Mapping[Outcome, int]
+
+    @property
+    def missing(self) -> int:
+        """Samples about which nothing was learnt: no reply at all, or a failure of infrastructure."""
+        return self.wanted - sum(n for outcome, n in self.outcomes.items() if not outcome.infrastructure)
+
+    def too_many_missing(self, max_share: float) -> bool:
+        """Return whether more than `max_share` is missing: 10.0 % of 0.1 passes, 10.1 % does not."""
+        return Fraction(self.missing, max(self.wanted, 1)) > Fraction(str(max_share))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Scored:
+    """The result of scoring a run. `failures` is in the order received."""
+
+    totals: Mapping[str, SystemTotals]
+    failures: tuple[Failure, ...]
+    damage: tuple[Damage, ...]
+
+
+def score_run(folder: RunFolder, spec: RunSpec, tell: Callable[[int], None] | None = None) -> Scored:
+    """Score every reply in the journal, write `scores.jsonl`, and count the outcomes.
+
+    Args:
+        folder: the run; its samples, contexts and journal are read, no provider is called.
+        spec: which metrics each benchmark has.
+        tell: told how many replies are scored.
+    """
+    outcomes: defaultdict[str, Counter[Outcome]] = defaultdict(Counter)
+    failures: list[Failure] = []
+    damage: list[Damage] = []
+
+    def counted() -> Iterator[Record]:
+        for number, record in enumerate(folder.records(damage.append), start=1):
+            completion = record.completion
+            outcomes[record.system][completion.outcome] += 1
+            if completion.outcome.infrastructure:
+                failures.append(
+                    Failure(key=Key.of(record), outcome=completion.outcome, error=completion.error)
+                )
+            if tell is not None:
+                tell(number)
+            yield record
+
+    folder.write_scores(_scores(counted(), folder, spec))
+    wanted = sum(len(benchmark.samples) for benchmark in spec.benchmarks) * spec.config.repeats
+    totals = {
+        system.name: SystemTotals(wanted=wanted, outcomes=dict(outcomes[system.name]))
+        for system in spec.config.systems
+    }
+    return Scored(totals=totals, failures=tuple(failures), damage=tuple(damage))
+
+
+def _scores(records: Iterator[Record], folder: RunFolder, spec: RunSpec) -> Iterator[ScoredRecord]:
+    contexts = ContextStore(folder)
+    metrics: dict[str, Sequence[Metric]] = {b.config.name: load_metrics(b.metrics) for b in spec.benchmarks}
+    samples: dict[tuple[str, str], Sample] = {
+        (benchmark.config.name, sample.id): sample
+        for benchmark in spec.benchmarks
+        for sample in benchmark.samples
+    }
+    for record in records:
+        sample = samples.get((record.benchmark, record.sample_id))
+        if sample is None:
+            continue  # a benchmark that this version of the spec no longer has
+        scores = score_record(sample, record, _passages(record, contexts), metrics[record.benchmark])
+        yield ScoredRecord(key=Key.of(record), scores=scores)
+
+
+def _passages(record: Record, contexts: ContextStore) -> tuple[Chunk, ...]:
+    if record.context_key is None:
+        return ()
+    return contexts.passages(record.benchmark, record.sample_id, record.context_key)

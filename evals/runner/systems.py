@@ -1,0 +1,246 @@
+"""The systems of a run: a provider, a LangChain Runnable, or answers given elsewhere."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+from evals.codec import Key
+from evals.core import Benchmark, Record, Sample
+from evals.folder import utc_now
+from evals.runner.spec import rag_label, settings_of
+from rag.citations import read_answer
+from rag.config import Config, SystemConfig
+from rag.core import Chunk, Citation, Completion, Provider, Request
+from rag.errors import ConfigError
+from rag.refusals import refuses
+
+if TYPE_CHECKING:
+    from rag.providers.budget import Budget
+
+__all__ = ["Caller", "Lane", "Reply", "System", "build_systems"]
+
+Lane = Literal["remote", "local", "recorded"]
+# Embedded systems compute on this machine: a busy neighbour slows them, and they slow the clock of others.
+_EMBEDDED = ("local", "extractive")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reply:
+    """What a system gave for one sample, before it is read: cheap to make on the loop that holds the clock.
+
+    `own_passages` are those that the system itself retrieved and told; None where it told none.
+    """
+
+    sample: Sample
+    system: str
+    repeat: int
+    completion: Completion
+    started: str
+    passages: tuple[Chunk, ...] | None = None
+    own_passages: tuple[Chunk, ...] | None = None
+    context_key: str | None = None
+    prompt_sha256: str | None = None
+
+    @property
+    def key(self) -> Key:
+        """What makes it unique within the run."""
+        return Key(
+            benchmark=self.sample.benchmark,
+            sample_id=self.sample.id,
+            system=self.system,
+            repeat=self.repeat,
+        )
+
+    def record(self) -> Record:
+        """Read the reply: take off and check its citations, see whether it refuses."""
+        passages = self.passages if self.own_passages is None else self.own_passages
+        text = self.completion.text
+        citations: tuple[Citation, ...] = ()
+        if passages is None or self.sample.choices:
+            answer, refused = text.strip(), refuses(text)
+        else:
+            parsed = read_answer(text, passages)
+            answer, citations, refused = parsed.text, parsed.citations, parsed.refused
+        return Record(
+            benchmark=self.sample.benchmark,
+            sample_id=self.sample.id,
+            system=self.system,
+            repeat=self.repeat,
+            completion=self.completion,
+            answer=answer,
+            citations=citations,
+            refused=refused,
+            context_key=self.context_key,
+            prompt_sha256=self.prompt_sha256,
+            started=self.started,
+        )
+
+
+class Caller(Protocol):
+    """Gets one reply from a system. A failed call is an outcome of its Completion."""
+
+    async def call(self, request: Request, sample: Sample) -> tuple[Completion, tuple[Chunk, ...] | None]:
+        """Return the completion, and the passages that the system says it used."""
+        ...
+
+    async def close(self) -> None:
+        """Release what it holds."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class System:
+    """A system ready to be asked. `caller` is None for answers given elsewhere (`recorded`)."""
+
+    config: SystemConfig
+    lane: Lane
+    provider: str
+    model: str
+    caller: Caller | None
+    recorded: Path | None = None
+    price: Mapping[str, Any] | None = None
+
+    @property
+    def name(self) -> str:
+        return self.config.name
+
+    @property
+    def rag(self) -> str | None:
+        """The label of its retrieval setting, None for a closed book."""
+        return None if self.config.rag is None else rag_label(self.config.rag)
+
+    def request(self, benchmark: Benchmark, sample: Sample, passages: tuple[Chunk, ...] | None) -> Request:
+        """Build what it is asked."""
+        return benchmark.request(sample, passages, settings_of(self.config))
+
+    def facts(self, context_key: str | None) -> dict[str, Any]:
+        """Return what `run.json` says of it."""
+        config = self.config
+        return {
+            "name": self.name,
+            "kind": next(k for k in ("provider", "runnable", "recorded") if getattr(config, k) is not None),
+            "ref": str(config.provider or config.runnable or config.recorded),
+            "provider": self.provider,
+            "model": self.model,
+            "lane": self.lane,
+            "rag": None if config.rag is None else config.rag.model_dump(mode="json"),
+            "context_key": context_key,
+            "settings": config.settings.model_dump(mode="json", exclude_none=True),
+            "price": None if self.price is None else dict(self.price),
+        }
+
+    def reply(
+        self,
+        sample: Sample,
+        repeat: int,
+        completion: Completion,
+        *,
+        started: str = "",
+        asked: Request | None = None,
+        own_passages: tuple[Chunk, ...] | None = None,
+        context_key: str | None = None,
+    ) -> Reply:
+        """Return a Reply of this system; passages that it told itself get a context key of their own."""
+        key = context_key if own_passages is None else f"own:{self.name}:{repeat}"
+        return Reply(
+            sample=sample,
+            system=self.name,
+            repeat=repeat,
+            completion=completion,
+            started=started or utc_now(),
+            passages=asked.passages if asked is not None and context_key is not None else None,
+            own_passages=own_passages,
+            context_key=key,
+            prompt_sha256=None if asked is None else _prompt_sha256(asked),
+        )
+
+
+class _ProviderCaller:
+    def __init__(self, provider: Provider) -> None:
+        self._provider = provider
+
+    async def call(
+        self,
+        request: Request,
+        sample: Sample,  # noqa: ARG002  # the request holds all that goes over a wire
+    ) -> tuple[Completion, None]:
+        return await self._provider.complete(request), None
+
+    async def close(self) -> None:
+        await self._provider.close()
+
+
+def build_systems(config: Config, budget: Budget | None) -> tuple[System, ...]:
+    """Return the systems of `config`, each checked: names, keys, files, imports. Nothing is called.
+
+    Raises:
+        UsageError: one cannot be used as configured; names it and the cure.
+    """
+    return tuple(_build(system, config, budget) for system in config.systems)
+
+
+def _build(system: SystemConfig, config: Config, budget: Budget | None) -> System:
+    if system.recorded is not None:
+        if system.rag is not None:
+            raise ConfigError(
+                f"system {system.name!r} is recorded; give its contexts in the file, not 'rag'."
+            )
+        path = config.path(system.recorded)
+        if not path.is_file():
+            raise ConfigError(f"system {system.name!r}: no file {path}.")
+        return System(
+            config=system, lane="recorded", provider="recorded", model=path.name, caller=None, recorded=path
+        )
+    if system.runnable is not None:
+        from evals.runner.runnable import RunnableCaller
+
+        if system.rag is not None:
+            raise ConfigError(
+                f"system {system.name!r} is a Runnable, which retrieves by itself; remove 'rag'."
+            )
+        caller = RunnableCaller(system.runnable, system.price, config)
+        return System(config=system, lane="remote", provider="runnable", model=system.runnable, caller=caller)
+    return _provider_system(system, config, budget)
+
+
+def _provider_system(system: SystemConfig, config: Config, budget: Budget | None) -> System:
+    from rag.providers import resolve, split_ref
+
+    assert system.provider is not None
+    lane: Lane = "local" if split_ref(system.provider)[0] in _EMBEDDED else "remote"
+    limits = config.limits if lane == "remote" else config.limits.model_copy(update={"concurrency": 1})
+    provider = resolve(system.provider, config, limits=limits, budget=budget, price=system.price)
+    return System(
+        config=system,
+        lane=lane,
+        provider=provider.name,
+        model=provider.model,
+        caller=_ProviderCaller(provider),
+        price=_price_facts(getattr(provider, "price", None)),
+    )
+
+
+def _prompt_sha256(request: Request) -> str:
+    digest = hashlib.sha256()
+    for message in request.messages:
+        digest.update(f"{message.role}\0{message.content}\0".encode("utf-8", "surrogatepass"))
+    return digest.hexdigest()
+
+
+def _price_facts(price: Any) -> dict[str, Any] | None:
+    """Return a price as plain values, None where unknown."""
+    if price is None:
+        return None
+    rates = {name: getattr(price, name) for name in ("input", "cached_input", "cache_write", "output")}
+    return {
+        "kind": price.kind,
+        "source": price.source,
+        "as_of": None if price.as_of is None else price.as_of.isoformat(),
+        "assumption": price.assumption,
+        "usd_per_hour": None if price.usd_per_hour is None else str(price.usd_per_hour),
+        **{f"{name}_per_mtok": None if rate is None else str(rate.base) for name, rate in rates.items()},
+    }
