@@ -9,11 +9,11 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Coroutine
-from concurrent.futures import CancelledError
+from concurrent.futures import CancelledError, Future
 from functools import cache
 from typing import Any, TypeVar
 
-__all__ = ["run"]
+__all__ = ["check_thread", "run", "submit"]
 
 T = TypeVar("T")
 
@@ -27,30 +27,54 @@ def run(coro: Coroutine[Any, Any, T]) -> T:
     Raises:
         RuntimeError: called from the background loop itself, where waiting would never end.
     """
-    loop = _loop()
-    if threading.current_thread().name == _THREAD_NAME:
+    try:
+        check_thread()
+    except RuntimeError:
         coro.close()
-        raise RuntimeError(
-            "rag.aio.run() was called from a provider's own loop; await the coroutine instead."
-        )
-    future = asyncio.run_coroutine_threadsafe(coro, loop)
+        raise
+    future = submit(coro)
     try:
         return future.result()
     except KeyboardInterrupt:
         done = threading.Event()
         future.cancel()
-        asyncio.run_coroutine_threadsafe(_drain(done), loop)
+        submit(_drain(done))
         done.wait(timeout=10)
         raise
     except CancelledError as exc:
         raise KeyboardInterrupt from exc
 
 
+def submit(coro: Coroutine[Any, Any, T]) -> Future[T]:
+    """Start `coro` on the background loop and return its future; cancelling that cancels the coroutine.
+
+    Another event loop awaits it as `asyncio.wrap_future(submit(coro))`: what belongs to the background loop,
+    such as a provider's connections, is then used there only.
+    """
+    return asyncio.run_coroutine_threadsafe(coro, _loop())
+
+
+def check_thread() -> None:
+    """Refuse to go on in the background loop's own thread, before waiting for that loop.
+
+    Raises:
+        RuntimeError: this is that thread.
+    """
+    if threading.current_thread().name == _THREAD_NAME:
+        raise RuntimeError("a provider's own loop cannot wait for itself; await the async form instead.")
+
+
 _THREAD_NAME = "ragassay-loop"
+_starting = threading.Lock()
+
+
+def _loop() -> asyncio.AbstractEventLoop:
+    with _starting:
+        return _started_loop()
 
 
 @cache
-def _loop() -> asyncio.AbstractEventLoop:
+def _started_loop() -> asyncio.AbstractEventLoop:
     loop = _new_loop()
     threading.Thread(target=loop.run_forever, name=_THREAD_NAME, daemon=True).start()
     return loop

@@ -1,0 +1,112 @@
+"""A collection as a LangChain retriever, and its passages as LangChain Documents."""
+
+from __future__ import annotations
+
+import weakref
+from typing import Any, Self
+
+from langchain_core.callbacks import CallbackManagerForRetrieverRun
+from langchain_core.documents import Document
+from langchain_core.retrievers import BaseRetriever
+from typing_extensions import override
+
+from rag.collection import Collection
+from rag.config import Config, load_config
+from rag.core import Chunk, Hit, Mode, chunk_id
+
+__all__ = ["RagassayRetriever", "chunk_of", "document_of"]
+
+
+class RagassayRetriever(BaseRetriever):
+    """The `k` best passages of a collection as Documents, best first.
+
+    A Document's `id` is the passage's. Its metadata holds `source`, `title`, `page`, `section`, `start` and
+    `end` (characters of the document's extracted text), `language`, `chunk_id`, `document_id`, `rank`,
+    `score`, `dense_rank`, `lexical_rank`, and what the source document itself brought. None is unknown.
+
+    Args:
+        collection: an open collection; see `from_collection` for a name.
+        k: how many passages, from 1.
+        mode: `"hybrid"`, `"dense"` or `"lexical"`.
+        where: metadata that a passage must have, such as `{"language": "pt"}`.
+        context_tokens: keep only what fits this many tokens of the embedding model; None keeps all `k`.
+    """
+
+    collection: Collection
+    k: int = 8
+    mode: Mode = "hybrid"
+    where: dict[str, str | int | float | bool] | None = None
+    context_tokens: int | None = None
+
+    @classmethod
+    def from_collection(cls, name: str, *, config: Config | None = None, **options: Any) -> Self:
+        """Open the collection `name`; `options` are the fields above.
+
+        Raises:
+            UnknownNameError: there is none of that name; suggests the nearest.
+            CollectionError: it cannot be opened; names the cure.
+        """
+        return cls(collection=open_collection(name, config or load_config()), **options)
+
+    @override
+    def _get_relevant_documents(
+        self, query: str, *, run_manager: CallbackManagerForRetrieverRun
+    ) -> list[Document]:
+        hits = self.collection.search(query, k=self.k, mode=self.mode, where=self.where).hits
+        if self.context_tokens is not None:
+            hits = self.collection.within_budget(hits, self.context_tokens)
+        return [document_of(hit, rank) for rank, hit in enumerate(hits, start=1)]
+
+
+def open_collection(name: str, config: Config) -> Collection:
+    """Open a collection that closes when nothing uses it any more: a chain has no end that could do it."""
+    collection = Collection.open(name, config)
+    weakref.finalize(collection, collection.index.close)
+    return collection
+
+
+def document_of(hit: Hit, rank: int) -> Document:
+    """Return a retrieved passage as a Document; `rank` counts from 1."""
+    chunk = hit.chunk
+    metadata = {
+        **chunk.metadata,
+        "source": chunk.source,
+        "title": chunk.title,
+        "page": chunk.page,
+        "section": chunk.section,
+        "start": chunk.start,
+        "end": chunk.end,
+        "language": chunk.language,
+        "chunk_id": chunk.id,
+        "document_id": chunk.document_id,
+        "rank": rank,
+        "score": hit.score,
+        "dense_rank": hit.dense_rank,
+        "lexical_rank": hit.lexical_rank,
+    }
+    return Document(page_content=chunk.text, id=chunk.id, metadata=metadata)
+
+
+def chunk_of(document: Document) -> Chunk:
+    """Return a Document as a passage, whichever retriever it comes from.
+
+    Where its metadata does not tell, `source` is its id or empty, `title` the source, `start` 0.
+    """
+    metadata, text = document.metadata, document.page_content
+    source = str(metadata.get("source") or document.id or "")
+    page, start, section = metadata.get("page"), metadata.get("start"), metadata.get("section")
+    language = metadata.get("language")
+    begin = start if isinstance(start, int) else 0
+    end = begin + len(text)
+    return Chunk(
+        id=str(metadata.get("chunk_id") or document.id or chunk_id(source, begin, end, text)),
+        document_id=str(metadata.get("document_id") or source),
+        source=source,
+        title=str(metadata.get("title") or source),
+        text=text,
+        start=begin,
+        end=end,
+        page=page if isinstance(page, int) else None,
+        section=section if isinstance(section, str) else None,
+        language=language if isinstance(language, str) else None,
+    )
