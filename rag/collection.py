@@ -63,7 +63,7 @@ class Collection:
         """Keep the best hits whose text fits `tokens` of the embedding model; the first one always."""
         from rag.retrieve import fit_budget
 
-        return fit_budget(hits, count=lambda text: len(self.embedder.token_spans(text)), budget_tokens=tokens)
+        return fit_budget(hits, token_spans=self.embedder.token_spans, budget_tokens=tokens)
 
     def close(self) -> None:
         """Close the index; harmless when called twice."""

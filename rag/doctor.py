@@ -111,9 +111,10 @@ def _keys(config: Config) -> Iterator[Finding]:
 
 
 def _collections(config: Config) -> Iterator[Finding]:
-    from rag.index.catalog import list_collections
+    from rag.index.catalog import list_collections, show_collection
 
-    for info in list_collections(config.home_dir()):
+    home = config.home_dir()
+    for info in [show_collection(home, name) for name in list_collections(home)]:
         if info.problem or info.stats is None:
             fix = f"ragassay collections repair {info.name}"
             yield Finding(topic="collection", ok=False, what=f"{info.name}: {info.problem}", fix=fix)

@@ -24,9 +24,10 @@ NameArgument = Annotated[str, typer.Argument(help="The collection.", metavar="NA
 def list_all(as_json: JsonOption = False, config: ConfigOption = None) -> None:
     """Show all collections with their size."""
     from rag.cli.show import print_json, print_table
-    from rag.index.catalog import list_collections
+    from rag.index.catalog import list_collections, show_collection
 
-    infos = list_collections(read_config(config).home_dir())
+    home = read_config(config).home_dir()
+    infos = [show_collection(home, name) for name in list_collections(home)]
     if as_json:
         print_json([_shape(info) for info in infos])
     elif not infos:

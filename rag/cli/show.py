@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,8 @@ from rag.core import Answer, Citation, SearchResult
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress
+
+    from rag.models import ProgressSink
 
 __all__ = [
     "byte_progress",
@@ -65,7 +67,7 @@ def progress_bar(*, quiet: bool = False) -> Iterator[Progress]:
 
 
 @contextmanager
-def byte_progress(label: str) -> Iterator[Callable[[int, int], None]]:
+def byte_progress(label: str) -> Iterator[ProgressSink]:
     """Show a bar of bytes fetched on stderr; yields a function of bytes done and bytes in all."""
     from rich.progress import (
         BarColumn,
@@ -86,7 +88,11 @@ def byte_progress(label: str) -> Iterator[Callable[[int, int], None]]:
     )
     with Progress(*columns, console=out, transient=True, disable=not out.is_terminal) as bar:
         task = bar.add_task(label, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total or None)
+
+        def show(done: int, total: int) -> None:
+            bar.update(task, completed=done, total=total or None)
+
+        yield show
 
 
 def print_table(

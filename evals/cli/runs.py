@@ -1,0 +1,159 @@
+"""Commands over runs: `eval list|run|resume|rescore|report`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from rag.cli.app import JsonOption, app
+
+if TYPE_CHECKING:
+    from evals import RunResult
+    from evals.runner.progress import Progress, ProgressState
+
+__all__: list[str] = []
+
+evaluation = typer.Typer(no_args_is_help=True, help="Compare providers and systems: run, resume, score, report.")
+app.add_typer(evaluation, name="eval")
+
+RunArgument = Annotated[Path, typer.Argument(help="A run folder.", metavar="RUN")]
+OutOption = Annotated[Path | None, typer.Option("--out", metavar="DIR", help="The run folder to make.")]
+
+
+class Format(StrEnum):
+    """How a report is written."""
+
+    TABLE = "table"
+    JSON = "json"
+    MD = "md"
+    HTML = "html"
+
+
+@evaluation.command("list")
+def list_all(as_json: JsonOption = False) -> None:
+    """Show the benchmarks and metrics, with licence and source."""
+    from evals.listing import benchmark_rows, metric_rows
+    from rag.cli.show import print_json, print_table
+
+    benchmarks, metrics = benchmark_rows(), metric_rows()
+    if as_json:
+        print_json({"benchmarks": benchmarks, "metrics": metrics})
+        return
+    print_table(("benchmark", "licence", "citation"), [(b["name"], b["licence"], b["citation"]) for b in benchmarks])
+    print_table(("metric", "measures", "source"), [(m["name"], m["measures"], m["source"]) for m in metrics])
+
+
+@evaluation.command(
+    epilog="Examples: ragassay eval run configs/demo.yaml; ragassay eval run my.yaml --limit 20 --dry-run"
+)
+def run(
+    config: Annotated[Path, typer.Argument(help="A config file; configs/ holds examples.", metavar="CONFIG")],
+    out: OutOption = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="At most N samples of each benchmark.")] = None,
+    budget: Annotated[float | None, typer.Option(min=0, metavar="USD", help="Stop before spending more.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print calls, tokens and cost expected.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Ask every sample of every system, journal each reply, score, and print the table."""
+    import evals
+    from rag.cli.show import print_json
+
+    if dry_run:
+        forecast = evals.plan(config, limit=limit, budget=budget)
+        if as_json:
+            print_json(forecast.to_json())
+        else:
+            _print_forecast(forecast)
+        return
+    with run_progress() as progress:
+        result = evals.run(config, out=out, limit=limit, budget=budget, progress=progress)
+    finish(result, as_json=as_json)
+
+
+@evaluation.command()
+def resume(run: RunArgument, as_json: JsonOption = False) -> None:
+    """Go on with an interrupted run; no call whose reply is journalled is repeated."""
+    import evals
+
+    with run_progress() as progress:
+        result = evals.resume(run, progress=progress)
+    finish(result, as_json=as_json)
+
+
+@evaluation.command()
+def rescore(run: RunArgument, as_json: JsonOption = False) -> None:
+    """Score a run again without calling a provider."""
+    import evals
+
+    finish(evals.rescore(run), as_json=as_json)
+
+
+@evaluation.command(epilog="Example: ragassay eval report runs/2026-11-21 --format html -o report.html")
+def report(
+    run: RunArgument,
+    output_format: Annotated[Format, typer.Option("--format", "-f", help="How it is written.")] = Format.TABLE,
+    output: Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write it to FILE.")] = None,
+) -> None:
+    """Show what a run found: quality with intervals, cost, latency, differences between systems."""
+    import evals
+
+    text = evals.report(run, format=output_format.value)
+    if output is None:
+        sys.stdout.write(text if text.endswith("\n") else text + "\n")
+    else:
+        output.write_text(text, encoding="utf-8")
+        print(output)
+
+
+def finish(result: RunResult, *, as_json: bool = False) -> None:
+    """Print what a run came to and exit with its code."""
+    import evals
+
+    for line in result.messages:
+        print(f"ragassay: {line}", file=sys.stderr)
+    sys.stdout.write(evals.report(result.folder, format="json" if as_json else "table"))
+    if not as_json:
+        print(f"\nrun folder: {result.folder}")
+        print(f"report:     ragassay eval report {result.folder} --format html -o report.html")
+    if result.exit_code:
+        raise typer.Exit(result.exit_code)
+
+
+@contextmanager
+def run_progress() -> Iterator[Progress]:
+    """Show a bar for each phase and system on stderr; in a log, a line now and then."""
+    from rag.cli.show import progress_bar
+
+    with progress_bar() as bar:
+        tasks: dict[str, Any] = {}
+
+        def show(state: ProgressState) -> None:
+            label = {"contexts": "retrieving", "calls": "asking", "scores": "scoring"}[state.phase]
+            lines = {label: (state.done, state.total, "")}
+            for name, system in state.systems.items():
+                info = system.stopped or (f"{system.failed} failed" if system.failed else f"${system.cost_usd:.4f}")
+                lines[f"  {name}"] = (system.done, system.total, info)
+            for line, (done, total, info) in lines.items():
+                if line not in tasks:
+                    tasks[line] = bar.add_task(line, total=total, info="")
+                bar.update(tasks[line], completed=done, total=total, info=info)
+
+        yield show
+
+
+def _print_forecast(forecast: Any) -> None:
+    from rag.cli.show import print_table
+
+    print_table(
+        ("system", "calls", "input tokens", "output tokens", "cost (USD)"),
+        [row.cells() for row in forecast.systems],
+        right=(1, 2, 3, 4),
+    )
+    for line in forecast.notes:
+        print(line)
