@@ -12,7 +12,7 @@ from typing import Any, Self
 
 import orjson
 
-from rag.core import Completion, Outcome, Request, TextSink, Timing
+from rag.core import Completion, Outcome, Request, TextSink
 from rag.providers.catalog import Vendor
 from rag.providers.failures import classify, one_line
 from rag.providers.openai_reply import ReplyReader
@@ -193,21 +193,12 @@ class OpenAIProvider:
         return _dumps(payload)
 
     def _completion(self, reader: ReplyReader) -> Completion:
-        clock = reader.clock
-        text = reader.text
         return Completion(
-            text=text,
+            text=reader.text,
             outcome=reader.outcome,
             provider=self._name,
             model=self._model,
-            timing=Timing(
-                sent=clock.started if clock.sent is None else clock.sent,
-                headers=clock.headers,
-                first_reasoning=clock.first_reasoning,
-                first_content=clock.first_content,
-                last=clock.last,
-                streamed=reader.streamed,
-            ),
+            timing=reader.clock.timing(streamed=reader.streamed),
             usage=reader.usage,
             reasoning=reader.reasoning,
             finish_reason=reader.finish_reason,

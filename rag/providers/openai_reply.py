@@ -11,9 +11,9 @@ from rag.core import Outcome, TextSink, Usage
 from rag.providers.failures import classify_inside, error_in
 from rag.providers.transport import Clock, WireError
 
-__all__ = ["ReplyReader", "read_usage"]
+__all__ = ["FINISHES", "ReplyReader", "read_usage"]
 
-_FINISHES = {
+FINISHES = {
     "length": Outcome.LENGTH,
     "max_tokens": Outcome.LENGTH,
     "model_length": Outcome.LENGTH,
@@ -57,6 +57,7 @@ class ReplyReader:
 
     @property
     def reasoning(self) -> str:
+        """What the model thought aloud, where the provider shows it."""
         return "".join(self._reasoning)
 
     @property
@@ -237,10 +238,9 @@ class ReplyReader:
     def _close(self) -> None:
         """Settle the outcome of a reply that came to its end."""
         self.done = True
-        self.outcome = _FINISHES.get(self.finish_reason or "", Outcome.OK)
+        self.outcome = FINISHES.get(self.finish_reason or "", Outcome.OK)
         if self.outcome.infrastructure:
-            if self.outcome is not Outcome.OK:
-                self.error = f"the provider ended the reply with {self.finish_reason!r}"
+            self.error = f"the provider ended the reply with {self.finish_reason!r}"
         elif self._refusal:
             self.outcome = Outcome.REFUSAL
         elif self.outcome is Outcome.OK and not self._text and not self._spoke:

@@ -17,7 +17,7 @@ from weakref import WeakKeyDictionary
 
 import aiohttp
 
-from rag.core import Outcome
+from rag.core import Outcome, Timing
 from rag.errors import RagassayError
 
 __all__ = ["MAX_BODY_BYTES", "Clock", "Reply", "Transport", "WireError"]
@@ -47,6 +47,17 @@ class Clock:
         self.first_reasoning: float | None = None
         self.first_content: float | None = None
         self.last: float | None = None
+
+    def timing(self, *, streamed: bool = True) -> Timing:
+        """Return the readings as they stand; where nothing was sent, `sent` is when the attempt began."""
+        return Timing(
+            sent=self.started if self.sent is None else self.sent,
+            headers=self.headers,
+            first_reasoning=self.first_reasoning,
+            first_content=self.first_content,
+            last=self.last,
+            streamed=streamed,
+        )
 
 
 class Reply:
