@@ -1,0 +1,174 @@
+"""A report as JSON, in the shape of `ragassay eval report --format json`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any
+
+from evals.report.model import (
+    BenchmarkSummary,
+    Cell,
+    Comparison,
+    Cost,
+    Latency,
+    MetricResult,
+    Report,
+    SystemSummary,
+)
+from evals.stats import Estimate
+
+__all__ = ["comparison_to_json", "render_json", "to_json"]
+
+
+def render_json(report: Report) -> str:
+    """Return one JSON document."""
+    return json.dumps(to_json(report), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def to_json(report: Report) -> dict[str, Any]:
+    """Return the report as plain values: money as decimal strings, times in ms, unknown null."""
+    return {
+        "run": report.run,
+        "created": report.created,
+        "state": report.state,
+        "seed": report.seed,
+        "repeats": report.repeats,
+        "confidence": report.confidence,
+        "spec": dict(report.spec),
+        "versions": dict(report.versions),
+        "benchmarks": {benchmark.name: _benchmark(benchmark) for benchmark in report.benchmarks},
+        "systems": [_system(system) for system in report.systems],
+        "comparisons": [comparison_to_json(comparison) for comparison in report.comparisons],
+        "summary": list(report.summary),
+        "warnings": list(report.warnings),
+    }
+
+
+def comparison_to_json(comparison: Comparison) -> dict[str, Any]:
+    """Return a paired difference as plain values."""
+    return {
+        "a": comparison.a,
+        "b": comparison.b,
+        "metric": comparison.metric,
+        "n": comparison.n,
+        "difference": comparison.difference,
+        "ci_low": comparison.low,
+        "ci_high": comparison.high,
+        "p_value": comparison.p_value,
+        "p_adjusted": comparison.p_adjusted,
+        "significant": comparison.significant,
+        "test": comparison.test,
+    }
+
+
+def _benchmark(benchmark: BenchmarkSummary) -> dict[str, Any]:
+    return {
+        "kind": benchmark.kind,
+        "samples": benchmark.samples,
+        "clusters": benchmark.clusters,
+        "metrics": list(benchmark.metrics),
+        "leading_metric": benchmark.leading,
+        "data": benchmark.data,
+        "split": benchmark.split,
+        "sha256": benchmark.sha256,
+        "licence": benchmark.licence,
+        "citation": benchmark.citation,
+    }
+
+
+def _system(system: SystemSummary) -> dict[str, Any]:
+    quality = system.quality
+    return {
+        "name": system.name,
+        "provider": system.provider,
+        "model": system.model,
+        "collection": system.collection,
+        **_cell(system.overall),
+        "metrics": {name: _metric(result) for name, result in system.metrics.items()},
+        "cost": _cost(system.overall.cost, system),
+        "quality": None
+        if quality is None
+        else {
+            "metrics": list(quality.metrics),
+            "mean": quality.mean,
+            "ci_low": quality.low,
+            "ci_high": quality.high,
+        },
+        "pareto": system.pareto,
+        "benchmarks": {
+            name: {**_cell(cell), "cost": _cost(cell.cost)} for name, cell in system.benchmarks.items()
+        },
+    }
+
+
+def _cell(cell: Cell) -> dict[str, Any]:
+    return {
+        "samples": cell.samples,
+        "received": cell.received,
+        "scored": cell.scored,
+        "outcomes": dict(cell.outcomes),
+        "latency": _latency(cell.latency),
+    }
+
+
+def _metric(result: MetricResult) -> dict[str, Any]:
+    estimate = result.estimate
+    return {
+        "mean": estimate.mean if estimate else None,
+        "ci_low": estimate.low if estimate else None,
+        "ci_high": estimate.high if estimate else None,
+        "n": result.n,
+        "total": result.total,
+        "not_applicable": result.not_applicable,
+        "mean_if_missing_wrong": result.mean_if_missing_wrong,
+        "interval": estimate.method if estimate else "none",
+        "reasons": dict(result.reasons),
+    }
+
+
+def _cost(cost: Cost, system: SystemSummary | None = None) -> dict[str, Any]:
+    price = system.price if system else None
+    plain: dict[str, Any] = {
+        "total_usd": _money(cost.total),
+        "per_1k_samples_usd": _money(cost.per_1k_samples),
+        "priced_replies": cost.replies,
+        "unpriced_replies": cost.unpriced,
+    }
+    if system is not None:
+        plain["per_correct_usd"] = _money_estimate(cost.per_correct)
+        plain["blended_per_mtok_usd"] = _money(price.blended_per_mtok) if price else None
+        plain["price_kind"] = price.kind if price else None
+        plain["price_source"] = price.source if price else None
+        plain["price_as_of"] = price.as_of if price else None
+        plain["usd_per_hour_assumed"] = _money(price.usd_per_hour) if price else None
+    return plain
+
+
+def _money_estimate(estimate: Estimate | None) -> Mapping[str, str | None] | None:
+    if estimate is None:
+        return None
+    return {
+        "mean": _money(estimate.mean),
+        "ci_low": _money(estimate.low),
+        "ci_high": _money(estimate.high),
+    }
+
+
+def _money(value: Decimal | float | None) -> str | None:
+    """Return at most 12 decimals without an exponent: a fraction of a cent per token needs them."""
+    if value is None:
+        return None
+    plain = f"{Decimal(str(value)):.12f}"
+    return plain.rstrip("0").rstrip(".")
+
+
+def _latency(latency: Latency) -> dict[str, Any]:
+    return {
+        "n": latency.n,
+        "ttft_ms": {"p50": latency.ttft_p50, "p95": latency.ttft_p95},
+        "total_ms": {"p50": latency.total_p50, "p95": latency.total_p95},
+        "output_tokens_per_s": {"p50": latency.output_tokens_per_s_p50},
+        "concurrency": list(latency.concurrency) if latency.concurrency else None,
+    }

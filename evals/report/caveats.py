@@ -1,0 +1,144 @@
+"""What a reader must know before believing a number."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from evals.codec import Key
+from evals.report import text
+from evals.report.data import RunData
+from evals.report.model import BenchmarkSummary, SystemSummary
+from rag.core import Outcome
+
+__all__ = ["run_warnings"]
+
+_FEW_SAMPLES = 30
+_FEW_CLUSTERS = 10
+_FEW_FOR_P95 = 20
+_COPIED = ("faithfulness_lexical", "k_precision", "citation_precision")
+
+
+def run_warnings(
+    run: RunData, benchmarks: Sequence[BenchmarkSummary], systems: Sequence[SystemSummary]
+) -> tuple[str, ...]:
+    """Return one sentence a caveat, the gravest first."""
+    found = [*_incomplete(run, systems), *run.warnings]
+    for facts in run.benchmarks:
+        found += [f"{facts.name}: {warning}" for warning in facts.warnings]
+    for benchmark in benchmarks:
+        found += _benchmark(benchmark)
+    for system in systems:
+        found += [*_calls(system), *_by_construction(system), *_money(system), *_time(system)]
+    found += _different_load(systems)
+    return tuple(dict.fromkeys(found))
+
+
+def _incomplete(run: RunData, systems: Sequence[SystemSummary]) -> list[str]:
+    found = []
+    absent = sum(system.overall.samples - system.overall.received for system in systems)
+    if absent > 0:
+        asked = sum(system.overall.samples for system in systems)
+        found.append(
+            f"{absent:,} of {asked:,} replies are missing: the run is not finished; "
+            f"'ragassay eval resume' goes on with it."
+        )
+    unscored = sum(Key.of(record) not in run.scores for record in run.records)
+    if unscored:
+        found.append(f"{text.plural(unscored, 'reply')} not scored yet; run 'ragassay eval rescore'.")
+    broken = sum(score.error is not None for scores in run.scores.values() for score in scores)
+    if broken:
+        first = next(s for scores in run.scores.values() for s in scores if s.error is not None)
+        found.append(
+            f"{text.plural(broken, 'score')} failed in the metric itself: {first.metric}: {first.error}."
+        )
+    return found
+
+
+def _benchmark(benchmark: BenchmarkSummary) -> list[str]:
+    found = []
+    if benchmark.samples == 0:
+        return [f"{benchmark.name} has no samples."]
+    if benchmark.samples < _FEW_SAMPLES:
+        found.append(
+            f"{benchmark.name} has only {text.plural(benchmark.samples, 'sample')}: "
+            "intervals are wide and small differences cannot be seen."
+        )
+    if benchmark.clusters < min(_FEW_CLUSTERS, benchmark.samples):
+        found.append(
+            f"{benchmark.name} has only {text.plural(benchmark.clusters, 'cluster')} of dependent samples: "
+            "its intervals are too narrow."
+        )
+    if benchmark.split and benchmark.split.endswith("_v0"):
+        found.append(
+            f"{benchmark.name} uses the split {benchmark.split}, the authors' first upload: "
+            "its scores do not compare with those published on the final release."
+        )
+    return found
+
+
+def _calls(system: SystemSummary) -> list[str]:
+    found = []
+    failed = {k: n for k, n in system.overall.outcomes.items() if Outcome(k).infrastructure}
+    if failed:
+        found.append(
+            f"{system.name}: {text.plural(sum(failed.values()), 'call')} failed and "
+            f"{'is' if sum(failed.values()) == 1 else 'are'} not scored ({text.outcomes(failed)})."
+        )
+    own = {k: n for k, n in system.overall.outcomes.items() if Outcome(k).own_failure}
+    if own:
+        found.append(
+            f"{system.name}: {text.plural(sum(own.values()), 'reply')} count as wrong, "
+            f"the system's own failure ({text.outcomes(own)})."
+        )
+    cut = system.overall.outcomes.get(Outcome.LENGTH, 0)
+    if cut:
+        found.append(
+            f"{system.name}: {text.plural(cut, 'answer')} reached max_tokens and were scored as they stand."
+        )
+    return found
+
+
+def _by_construction(system: SystemSummary) -> list[str]:
+    if system.provider != "extractive":
+        return []
+    copied = sorted({r.metric for r in system.metrics.values() if r.metric in _COPIED and r.n})
+    if not copied:
+        return []
+    return [f"{system.name} quotes its passages: {', '.join(copied)} are 1 by construction, not by merit."]
+
+
+def _money(system: SystemSummary) -> list[str]:
+    cost = system.overall.cost
+    found = []
+    if system.price and system.price.kind == "per_hour":
+        found.append(
+            f"{system.name}: its cost assumes {text.money(system.price.usd_per_hour)} per busy hour, "
+            "a figure from the config, not a bill."
+        )
+    if cost.total is None and system.overall.received:
+        found.append(f"{system.name}: its price is unknown, and so is what it cost.")
+    elif cost.unpriced:
+        found.append(
+            f"{system.name}: its cost leaves out {text.plural(cost.unpriced, 'failed call')} "
+            "whose usage is unknown."
+        )
+    return found
+
+
+def _time(system: SystemSummary) -> list[str]:
+    latency = system.overall.latency
+    if 0 < latency.n < _FEW_FOR_P95:
+        return [
+            f"{system.name}: p95 over {text.plural(latency.n, 'reply')} is little more than the slowest one."
+        ]
+    if latency.n == 0 and system.overall.received:
+        return [f"{system.name}: no reply was timed, so its speed is unknown."]
+    return []
+
+
+def _different_load(systems: Sequence[SystemSummary]) -> list[str]:
+    loads = {s.name: text.concurrency(s.overall.latency) for s in systems if s.overall.latency.concurrency}
+    if len(set(loads.values())) < 2:
+        return []
+    listed = ", ".join(f"{name} {load}" for name, load in loads.items())
+    return [f"Latencies were measured with different numbers of calls in flight: {listed}."]

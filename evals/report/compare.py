@@ -1,0 +1,68 @@
+"""Paired comparisons of all systems in one metric."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import combinations
+
+import numpy as np
+
+from evals.report.model import Comparison
+from evals.resampling import Resampler
+from evals.stats import Table, holm, mcnemar_p
+
+__all__ = ["compare_systems"]
+
+_LEVEL = 0.05
+
+
+def compare_systems(
+    metric: str, systems: Sequence[str], values: Table, resampler: Resampler
+) -> list[Comparison]:
+    """Return the paired difference of every two systems that share samples.
+
+    Right-or-wrong scores of independent samples are tested by McNemar's exact test, all others by sign flips
+    of whole clusters. P-values are adjusted by Holm's method over the pairs of this metric.
+
+    Args:
+        metric: `BENCHMARK/METRIC`.
+        systems: their names, in the order of the columns.
+        values: shape (samples, systems), NaN where not measured.
+        resampler: over the same samples.
+    """
+    pairs = [
+        (a, b)
+        for a, b in combinations(range(len(systems)), 2)
+        if not np.isnan(values[:, a] - values[:, b]).all()
+    ]
+    if not pairs:
+        return []
+    differences = np.column_stack([values[:, a] - values[:, b] for a, b in pairs])
+    estimates = resampler.differences(differences)
+    binary = not resampler.clustered and bool(np.isin(values[~np.isnan(values)], (0.0, 1.0)).all())
+    if binary:
+        p_values = [_mcnemar(column) for column in differences.T]
+    else:
+        p_values = [p if p is not None else 1.0 for p in resampler.sign_flip_p(differences)]
+    rows = zip(pairs, estimates, p_values, holm(p_values), strict=True)
+    return [
+        Comparison(
+            a=systems[a],
+            b=systems[b],
+            metric=metric,
+            n=estimate.n,
+            difference=estimate.mean,
+            low=estimate.low,
+            high=estimate.high,
+            p_value=p_value,
+            p_adjusted=adjusted,
+            significant=adjusted < _LEVEL,
+            test="mcnemar" if binary else "sign_flip",
+        )
+        for (a, b), estimate, p_value, adjusted in rows
+        if estimate is not None
+    ]
+
+
+def _mcnemar(differences: Table) -> float:
+    return mcnemar_p(int(np.count_nonzero(differences > 0)), int(np.count_nonzero(differences < 0)))

@@ -1,0 +1,63 @@
+"""Money and time of a system's calls."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from decimal import Decimal
+
+from evals.core import Record
+from evals.report.model import Cell, Cost, Latency
+from evals.stats import Estimate, percentile
+
+__all__ = ["cell", "summarise_cost", "summarise_latency"]
+
+
+def cell(records: Sequence[Record], samples: int, per_correct: Estimate | None = None) -> Cell:
+    """Return what became of `records`, out of `samples` that were asked for."""
+    outcomes = Counter(str(record.completion.outcome) for record in records)
+    unlearnt = sum(record.completion.outcome.infrastructure for record in records)
+    return Cell(
+        samples=samples,
+        received=len(records),
+        scored=len(records) - unlearnt,
+        outcomes=dict(sorted(outcomes.items(), key=lambda item: (-item[1], item[0]))),
+        cost=summarise_cost(records, per_correct),
+        latency=summarise_latency(records),
+    )
+
+
+def summarise_cost(records: Sequence[Record], per_correct: Estimate | None = None) -> Cost:
+    """Add up what the replies cost. An answer whose price is unknown makes the sum unknown, never smaller.
+
+    Failed calls without a known price (a timeout tells no usage) are left out and counted.
+    """
+    priced = [r.completion.cost for r in records if r.completion.cost is not None]
+    unpriced = [r for r in records if r.completion.cost is None]
+    unknown = not priced or any(r.completion.outcome.answered for r in unpriced)
+    total = None if unknown else sum(priced, Decimal(0))
+    return Cost(
+        total=total,
+        per_1k_samples=None if total is None else total * 1000 / len(priced),
+        per_correct=None if unknown else per_correct,
+        replies=len(priced),
+        unpriced=len(unpriced),
+    )
+
+
+def summarise_latency(records: Sequence[Record]) -> Latency:
+    """Return percentiles over the answered replies that came from no cache."""
+    replies = [r.completion for r in records if r.completion.outcome.answered and not r.completion.cached]
+    ttft = [t * 1000 for r in replies if (t := r.timing.ttft_s) is not None]
+    total = [t * 1000 for r in replies if (t := r.timing.total_s) is not None]
+    speed = [s for r in replies if (s := r.timing.output_tokens_per_s(r.usage.output_tokens)) is not None]
+    flights = [r.timing.concurrency for r in replies]
+    return Latency(
+        n=len(total),
+        ttft_p50=percentile(ttft, 0.5),
+        ttft_p95=percentile(ttft, 0.95),
+        total_p50=percentile(total, 0.5),
+        total_p95=percentile(total, 0.95),
+        output_tokens_per_s_p50=percentile(speed, 0.5),
+        concurrency=(min(flights), max(flights)) if flights else None,
+    )

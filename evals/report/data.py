@@ -1,0 +1,57 @@
+"""What a report is made from: the content of a run folder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from evals.codec import Key
+from evals.core import Record, Sample, Score
+from evals.report.model import Price
+
+__all__ = ["BenchmarkFacts", "RunData", "SystemFacts"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SystemFacts:
+    """A system as the run knew it. `collection` is None for a closed book."""
+
+    name: str
+    provider: str = ""
+    model: str = ""
+    collection: str | None = None
+    price: Price | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BenchmarkFacts:
+    """A benchmark as the run knew it; `metrics` in the order to show, empty: as they come."""
+
+    name: str
+    kind: str = ""
+    metrics: tuple[str, ...] = ()
+    data: str = ""
+    split: str | None = None
+    sha256: str = ""
+    licence: str = ""
+    citation: str = ""
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunData:
+    """A run in memory: facts, samples, the last reply of each key, and the scores of each reply."""
+
+    run: str
+    created: str
+    systems: Sequence[SystemFacts]
+    benchmarks: Sequence[BenchmarkFacts]
+    samples: Sequence[Sample]
+    records: Sequence[Record]
+    scores: Mapping[Key, Sequence[Score]]
+    state: str = "finished"
+    seed: int = 0
+    repeats: int = 1
+    spec: Mapping[str, object] = field(default_factory=dict)
+    versions: Mapping[str, str] = field(default_factory=dict)
+    warnings: Sequence[str] = ()

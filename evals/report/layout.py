@@ -1,0 +1,248 @@
+"""The tables of a report as cells of text, shared by the terminal, Markdown and HTML."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from evals.metrics.catalog import metric_info
+from evals.report import text
+from evals.report.model import Comparison, Latency, MetricResult, Report, SystemSummary
+
+__all__ = [
+    "TableText",
+    "comparison_tables",
+    "cost_table",
+    "latency_table",
+    "leaderboard",
+    "leading_comparisons",
+    "leading_metrics",
+    "metric_tables",
+    "outcome_table",
+    "ranked",
+]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TableText:
+    """A table ready to print. A cell may hold lines: the figure, then what qualifies it.
+
+    `words` are the columns that hold words and are set left; numbers are set right.
+    """
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    words: frozenset[int] = frozenset({0})
+    notes: tuple[str, ...] = field(default=())
+
+
+def ranked(report: Report) -> list[SystemSummary]:
+    """Return the systems, best quality first; those without a quality last, by name."""
+    return sorted(report.systems, key=lambda s: (-(s.quality.mean if s.quality else -1.0), s.name))
+
+
+def leading_metrics(report: Report) -> list[str]:
+    """Return the metrics that stand for quality, one a benchmark at most, as `BENCHMARK/METRIC`."""
+    return [f"{benchmark.name}/{benchmark.leading}" for benchmark in report.benchmarks if benchmark.leading]
+
+
+def leading_comparisons(report: Report) -> list[Comparison]:
+    """Return the comparisons in the leading metrics."""
+    leading = set(leading_metrics(report))
+    return [comparison for comparison in report.comparisons if comparison.metric in leading]
+
+
+def leaderboard(report: Report) -> TableText:
+    """Quality, cost and speed of each system on one line."""
+    leading = leading_metrics(report)
+    rows = tuple(
+        (
+            system.name + (" *" if system.pareto else ""),
+            *(_mean(system.metrics.get(name)) for name in leading),
+            text.money(system.overall.cost.per_1k_samples) + _assumed(system),
+            text.duration(system.overall.latency.ttft_p50),
+            text.duration(system.overall.latency.total_p50),
+        )
+        for system in ranked(report)
+    )
+    notes = ["Under each mean: its 95 % interval, and the samples measured of those it applies to."]
+    if any(system.pareto for system in report.systems):
+        notes.append("* not beaten in quality, cost and speed together")
+    if any(_assumed(system) for system in report.systems):
+        notes.append("† from an assumed price per busy hour")
+    return TableText(
+        title="Systems",
+        columns=("system", *leading, "cost per 1k", "TTFT p50", "total p50"),
+        rows=rows,
+        notes=tuple(notes),
+    )
+
+
+def metric_tables(report: Report) -> list[TableText]:
+    """One table a benchmark: each metric of each system with interval, coverage and lower bound."""
+    tables = []
+    for benchmark in report.benchmarks:
+        rows: list[tuple[str, ...]] = []
+        for metric in benchmark.metrics:
+            results = [(s.name, s.metrics.get(f"{benchmark.name}/{metric}")) for s in ranked(report)]
+            cells = [(name, *_metric_cells(result)) for name, result in results if result is not None]
+            rows += [(metric if place == 0 else "", *row) for place, row in enumerate(cells)]
+        tables.append(
+            TableText(
+                title=f"{benchmark.name}: {text.plural(benchmark.samples, 'sample')}",
+                columns=("metric", "system", "mean", "95 % interval", "n", "bound"),
+                rows=tuple(rows),
+                words=frozenset({0, 1}),
+                notes=_metric_notes(benchmark.metrics, benchmark.clusters, benchmark.samples),
+            )
+        )
+    return tables
+
+
+def comparison_tables(comparisons: Sequence[Comparison]) -> list[TableText]:
+    """Paired differences with their intervals, one table a metric."""
+    metrics = dict.fromkeys(comparison.metric for comparison in comparisons)
+    return [_compared(metric, [c for c in comparisons if c.metric == metric]) for metric in metrics]
+
+
+def _compared(metric: str, comparisons: Sequence[Comparison]) -> TableText:
+    sure = any(comparison.significant for comparison in comparisons)
+    return TableText(
+        title=f"{metric}: paired differences on the same samples",
+        columns=("first − second", "difference (95 % interval)", "p (Holm)", "n"),
+        rows=tuple(
+            (
+                f"{c.a} − {c.b}",
+                f"{text.signed(c.difference)} ({text.interval(c.low, c.high, sign=True)})",
+                text.p_value(c.p_adjusted) + (" *" if c.significant else ""),
+                str(c.n),
+            )
+            for c in comparisons
+        ),
+        notes=(
+            "* beyond chance at 5 % after Holm's correction over all pairs in this metric"
+            if sure
+            else "No difference is beyond chance at 5 % after Holm's correction.",
+        ),
+    )
+
+
+def latency_table(report: Report) -> TableText:
+    """Waiting times in detail."""
+    return TableText(
+        title="Latency",
+        columns=("system", "TTFT p50 / p95", "total p50 / p95", "tokens/s", "in flight", "n"),
+        rows=tuple((s.name, *_latency_cells(s.overall.latency)) for s in ranked(report)),
+        notes=(
+            "Answered replies, none from a cache; retrieval comes before and is not in it.",
+            "In flight: calls under way when one was sent.",
+        ),
+    )
+
+
+def cost_table(report: Report) -> TableText:
+    """Money in detail."""
+    return TableText(
+        title="Cost",
+        columns=("system", "total", "per correct", "3:1 per Mtok", "price"),
+        rows=tuple((system.name, *_cost_cells(system)) for system in ranked(report)),
+        words=frozenset({0, 4}),
+        notes=(
+            "Per correct: with its 95 % interval; a partial score counts as that part of an answer.",
+            "3:1: price of a million tokens, three of input to one of output.",
+        ),
+    )
+
+
+def outcome_table(report: Report) -> TableText:
+    """How the calls ended."""
+    names = list(dict.fromkeys(name for system in report.systems for name in system.overall.outcomes))
+    return TableText(
+        title="Outcomes",
+        columns=("system", "asked", "received", "scored", *names),
+        rows=tuple(
+            (
+                system.name,
+                str(system.overall.samples),
+                str(system.overall.received),
+                str(system.overall.scored),
+                *(str(system.overall.outcomes.get(name, 0)) for name in names),
+            )
+            for system in ranked(report)
+        ),
+    )
+
+
+def _metric_notes(metrics: Sequence[str], clusters: int, samples: int) -> tuple[str, ...]:
+    notes = [
+        "n: samples measured of those that the metric applies to.",
+        "bound: the mean if all that is missing were wrong.",
+    ]
+    if clusters < samples:
+        notes.append(f"Intervals allow for {text.plural(clusters, 'cluster')} of dependent samples.")
+    lower = [metric for metric in metrics if not metric_info(metric).higher_is_better]
+    if lower:
+        notes.append(f"Lower is better: {', '.join(lower)}.")
+    return tuple(notes)
+
+
+def _metric_cells(result: MetricResult) -> tuple[str, str, str, str]:
+    estimate = result.estimate
+    bound = text.score(result.mean_if_missing_wrong)
+    if estimate is None:
+        reason = next(iter(result.reasons), "no value")
+        return text.score(None), reason, text.count(0, result.total), bound
+    covered = text.count(result.n, result.total)
+    return text.score(estimate.mean), text.interval(estimate.low, estimate.high), covered, bound
+
+
+def _mean(result: MetricResult | None) -> str:
+    if result is None or result.estimate is None:
+        return text.score(None)
+    estimate = result.estimate
+    lines = [text.score(estimate.mean), text.interval(estimate.low, estimate.high)]
+    return "\n".join([*lines, text.count(result.n, result.total)])
+
+
+def _latency_cells(latency: Latency) -> tuple[str, ...]:
+    speed = latency.output_tokens_per_s_p50
+    return (
+        text.durations(latency.ttft_p50, latency.ttft_p95),
+        text.durations(latency.total_p50, latency.total_p95),
+        text.UNKNOWN if speed is None else f"{speed:,.0f}",
+        text.concurrency(latency),
+        str(latency.n),
+    )
+
+
+def _cost_cells(system: SystemSummary) -> tuple[str, ...]:
+    cost = system.overall.cost
+    per_correct = text.UNKNOWN
+    if cost.per_correct:
+        low, high = cost.per_correct.low, cost.per_correct.high
+        bounds = f"{text.money(low)}–{text.money(high)}" if low is not None and high is not None else "–"
+        per_correct = f"{text.money(cost.per_correct.mean)}\n{bounds}"
+    blended = system.price.blended_per_mtok if system.price else None
+    return (
+        text.money(cost.total),
+        per_correct,
+        "–" if blended is None and system.price else text.money(blended),
+        _price(system),
+    )
+
+
+def _assumed(system: SystemSummary) -> str:
+    return " †" if system.price and system.price.kind == "per_hour" else ""
+
+
+def _price(system: SystemSummary) -> str:
+    price = system.price
+    if price is None:
+        return text.UNKNOWN
+    if price.kind == "per_hour":
+        return f"{text.money(price.usd_per_hour)} per busy hour, assumed"
+    if price.kind == "free":
+        return "$0, runs here"
+    rates = f"{text.money(price.input_per_mtok)} in, {text.money(price.output_per_mtok)} out per Mtok"
+    return rates + (f", {price.as_of}" if price.as_of else "")

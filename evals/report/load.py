@@ -1,0 +1,107 @@
+"""A run folder to the data of a report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from evals.codec import ScoredRecord
+from evals.core import Record, Sample
+from evals.folder import RunFolder
+from evals.journal import Damage
+from evals.report.data import BenchmarkFacts, RunData, SystemFacts
+from evals.report.model import Price
+
+__all__ = ["load_run", "run_data"]
+
+
+def load_run(path: Path | str) -> RunData:
+    """Read a run; needs nothing but its folder.
+
+    Raises:
+        RunError: it is not a run folder, or a part of it cannot be read.
+    """
+    folder = RunFolder.open(path)
+    damages: list[Damage] = []
+    records = [*folder.records(damages.append)]
+    return run_data(
+        folder.path.name,
+        folder.read(),
+        samples=[*folder.samples()],
+        records=records,
+        scored=[*folder.scores()],
+        warnings=[f"{damage}." for damage in damages],
+    )
+
+
+def run_data(
+    name: str,
+    state: Mapping[str, Any],
+    *,
+    samples: list[Sample],
+    records: list[Record],
+    scored: list[ScoredRecord],
+    warnings: list[str],
+) -> RunData:
+    """Return the data of a report from the content of `run.json` and the other files."""
+    config = state.get("config") or {}
+    by_name = {benchmark["name"]: benchmark for benchmark in config.get("benchmarks", ())}
+    return RunData(
+        run=name,
+        created=str(state.get("created") or ""),
+        state=str(state.get("state") or ""),
+        seed=int(state.get("seed") or 0),
+        repeats=int(state.get("repeats") or 1),
+        spec=config,
+        versions=state.get("versions") or {},
+        systems=[_system(facts) for facts in state.get("systems") or ()],
+        benchmarks=[
+            _benchmark(benchmark, facts, by_name.get(benchmark, {}))
+            for benchmark, facts in (state.get("benchmarks") or {}).items()
+        ],
+        samples=samples,
+        records=records,
+        scores={line.key: line.scores for line in scored},
+        warnings=[*warnings, *(str(warning) for warning in state.get("warnings") or ())],
+    )
+
+
+def _system(facts: Mapping[str, Any]) -> SystemFacts:
+    rag = facts.get("rag") or {}
+    return SystemFacts(
+        name=facts["name"],
+        provider=str(facts.get("provider") or ""),
+        model=str(facts.get("model") or ""),
+        collection=rag.get("collection"),
+        price=_price(facts.get("price")),
+    )
+
+
+def _price(facts: Mapping[str, Any] | None) -> Price | None:
+    if not facts:
+        return None
+    amounts = {
+        name: None if facts.get(name) is None else Decimal(str(facts[name]))
+        for name in ("input_per_mtok", "output_per_mtok", "usd_per_hour")
+    }
+    return Price(
+        kind=str(facts.get("kind") or "per_token"),
+        source=str(facts.get("source") or ""),
+        as_of=facts.get("as_of"),
+        **amounts,
+    )
+
+
+def _benchmark(name: str, facts: Mapping[str, Any], config: Mapping[str, Any]) -> BenchmarkFacts:
+    return BenchmarkFacts(
+        name=name,
+        kind=str(facts.get("benchmark") or name),
+        metrics=tuple(facts.get("metrics") or ()),
+        data=str(facts.get("data") or ""),
+        split=facts.get("split") or config.get("split"),
+        sha256=str(facts.get("sha256") or ""),
+        licence=str(facts.get("licence") or ""),
+        citation=str(facts.get("citation") or ""),
+    )

@@ -1,0 +1,253 @@
+"""A run's records and scores to the numbers of a report."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from evals.core import Record, Sample
+from evals.metrics.catalog import metric_info
+from evals.report.caveats import run_warnings
+from evals.report.compare import compare_systems
+from evals.report.costs import cell
+from evals.report.data import BenchmarkFacts, RunData
+from evals.report.drilldown import sample_views
+from evals.report.model import (
+    BenchmarkSummary,
+    Cell,
+    Comparison,
+    MetricResult,
+    Quality,
+    Report,
+    SystemSummary,
+)
+from evals.report.scoretable import ScoreTable, score_tables
+from evals.report.summary import summary
+from evals.resampling import Resampler
+from evals.stats import Estimate, Table, pareto_front
+
+__all__ = ["CONFIDENCE", "RESAMPLES", "build_report"]
+
+CONFIDENCE = 0.95
+RESAMPLES = 2000
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Part:
+    """A benchmark with all that was measured on it."""
+
+    summary: BenchmarkSummary
+    samples: Sequence[Sample]
+    records: Mapping[str, Sequence[Record]]
+    tables: Mapping[str, ScoreTable]
+    resampler: Resampler
+
+
+def build_report(run: RunData) -> Report:
+    """Compute everything that a report shows; the same run gives the same report."""
+    parts = [_part(run, facts, number) for number, facts in enumerate(run.benchmarks)]
+    results = {part.summary.name: _metric_results(run, part) for part in parts}
+    qualities = _qualities(run, parts)
+    per_correct = _per_correct(run, parts)
+    overall = [_overall(run, parts, column, per_correct[column]) for column in range(len(run.systems))]
+    front = _front(overall, qualities)
+    systems = tuple(
+        SystemSummary(
+            name=system.name,
+            provider=system.provider,
+            model=system.model,
+            collection=system.collection,
+            price=system.price,
+            overall=overall[column],
+            benchmarks={part.summary.name: _cell(run, part, system.name) for part in parts},
+            metrics={r.name: r for part in parts for r in results[part.summary.name][column]},
+            quality=qualities[column],
+            pareto=front[column],
+        )
+        for column, system in enumerate(run.systems)
+    )
+    comparisons = tuple(c for part in parts for c in _comparisons(run, part))
+    benchmarks = tuple(part.summary for part in parts)
+    return Report(
+        run=run.run,
+        created=run.created,
+        state=run.state,
+        seed=run.seed,
+        repeats=run.repeats,
+        confidence=CONFIDENCE,
+        resamples=RESAMPLES,
+        spec=run.spec,
+        versions=run.versions,
+        benchmarks=benchmarks,
+        systems=systems,
+        comparisons=comparisons,
+        samples=sample_views(run, benchmarks),
+        summary=summary(benchmarks, systems, comparisons),
+        warnings=run_warnings(run, benchmarks, systems),
+    )
+
+
+def _part(run: RunData, facts: BenchmarkFacts, number: int) -> _Part:
+    samples = [sample for sample in run.samples if sample.benchmark == facts.name]
+    records: dict[str, list[Record]] = defaultdict(list)
+    for record in run.records:
+        if record.benchmark == facts.name:
+            records[record.system].append(record)
+    tables = score_tables(run, samples, [record for group in records.values() for record in group])
+    known = [name for name in facts.metrics if name in tables]
+    metrics = tuple(dict.fromkeys([*known, *tables]))
+    # Each benchmark draws from a generator of its own, so that draws of different ones are independent.
+    resampler = Resampler(
+        [sample.cluster for sample in samples],
+        resamples=RESAMPLES,
+        seed=run.seed * 1009 + number,
+        confidence=CONFIDENCE,
+    )
+    return _Part(
+        summary=BenchmarkSummary(
+            name=facts.name,
+            kind=facts.kind or facts.name,
+            samples=len(samples),
+            clusters=resampler.clusters,
+            metrics=metrics,
+            leading=next((name for name in metrics if metric_info(name).correctness), None),
+            data=facts.data,
+            split=facts.split,
+            sha256=facts.sha256,
+            licence=facts.licence,
+            citation=facts.citation,
+        ),
+        samples=samples,
+        records=records,
+        tables=tables,
+        resampler=resampler,
+    )
+
+
+def _metric_results(run: RunData, part: _Part) -> list[list[MetricResult]]:
+    """Return the results of each system, in the order of the benchmark's metrics."""
+    results: list[list[MetricResult]] = [[] for _ in run.systems]
+    if not part.samples:
+        return results
+    for name in part.summary.metrics:
+        table = part.tables[name]
+        for column, estimate in enumerate(part.resampler.means(table.values)):
+            bound = table.bound[:, column]
+            applies = ~np.isnan(bound)
+            total = int(np.count_nonzero(applies))
+            results[column].append(
+                MetricResult(
+                    benchmark=part.summary.name,
+                    metric=name,
+                    estimate=estimate,
+                    total=total,
+                    not_applicable=len(bound) - total,
+                    mean_if_missing_wrong=float(bound[applies].mean()) if total else None,
+                    reasons=dict(table.reasons[column].most_common()),
+                )
+            )
+    return results
+
+
+def _qualities(run: RunData, parts: Sequence[_Part]) -> list[Quality | None]:
+    """Return the mean of the leading metrics; None for a system that lacks one of them.
+
+    Benchmarks are independent, so the draws of each are averaged as they come and their quantiles taken.
+    """
+    leading = [part for part in parts if part.summary.leading and part.samples]
+    if not leading:
+        return [None] * len(run.systems)
+    tables = [part.tables[part.summary.leading or ""].values for part in leading]
+    draws = sum(part.resampler.draws(table) for part, table in zip(leading, tables, strict=True))
+    single = leading[0].resampler.means(tables[0]) if len(leading) == 1 else None
+    names = tuple(f"{part.summary.name}/{part.summary.leading}" for part in leading)
+    found: list[Quality | None] = []
+    for column in range(len(run.systems)):
+        means = [_mean(table[:, column]) for table in tables]
+        if any(mean is None for mean in means):
+            found.append(None)
+        elif single is not None and (one := single[column]) is not None:
+            found.append(Quality(metrics=names, mean=one.mean, low=one.low, high=one.high))
+        else:
+            spread = np.asarray(draws)[:, column] / len(leading)
+            tails = [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2]
+            low, high = np.quantile(spread[~np.isnan(spread)], tails)
+            mean = sum(m for m in means if m is not None) / len(means)
+            found.append(Quality(metrics=names, mean=mean, low=float(low), high=float(high)))
+    return found
+
+
+def _mean(values: Table) -> float | None:
+    known = values[~np.isnan(values)]
+    return float(known.mean()) if known.size else None
+
+
+def _per_correct(run: RunData, parts: Sequence[_Part]) -> list[Estimate | None]:
+    """Return the cost of a correct answer for each system, over all benchmarks that have a leading metric."""
+    leading = [part for part in parts if part.summary.leading and part.samples]
+    if not leading:
+        return [None] * len(run.systems)
+    clusters = [
+        None if sample.cluster is None else (part.summary.name, sample.cluster)
+        for part in leading
+        for sample in part.samples
+    ]
+    correct = [part.tables[part.summary.leading or ""].values for part in leading]
+    costs = [_sample_costs(run, part) for part in leading]
+    resampler = Resampler(clusters, resamples=RESAMPLES, seed=run.seed, confidence=CONFIDENCE)
+    return resampler.ratios(np.vstack(costs), np.vstack(correct))
+
+
+def _sample_costs(run: RunData, part: _Part) -> Table:
+    """Return the known cost of each sample and system, the mean over its repeats."""
+    rows = {sample.id: row for row, sample in enumerate(part.samples)}
+    costs = np.zeros((len(rows), len(run.systems)))
+    replies = np.zeros_like(costs)
+    for column, system in enumerate(run.systems):
+        for record in part.records.get(system.name, ()):
+            row = rows.get(record.sample_id)
+            if row is not None and record.completion.cost is not None:
+                costs[row, column] += float(record.completion.cost)
+                replies[row, column] += 1
+    return np.where(replies > 0, costs / np.maximum(replies, 1), np.nan)
+
+
+def _cell(run: RunData, part: _Part, system: str) -> Cell:
+    return cell(part.records.get(system, ()), len(part.samples) * run.repeats)
+
+
+def _overall(run: RunData, parts: Sequence[_Part], column: int, per_correct: Estimate | None) -> Cell:
+    name = run.systems[column].name
+    records = [record for part in parts for record in part.records.get(name, ())]
+    return cell(records, sum(len(part.samples) for part in parts) * run.repeats, per_correct)
+
+
+def _front(overall: Sequence[Cell], qualities: Sequence[Quality | None]) -> list[bool]:
+    points = [
+        (
+            quality.mean if quality else None,
+            None if one.cost.per_1k_samples is None else float(one.cost.per_1k_samples),
+            one.latency.total_p50,
+        )
+        for one, quality in zip(overall, qualities, strict=True)
+    ]
+    return pareto_front(points) if points else []
+
+
+def _comparisons(run: RunData, part: _Part) -> list[Comparison]:
+    if not part.samples:
+        return []
+    names = [system.name for system in run.systems]
+    return [
+        comparison
+        for metric in part.summary.metrics
+        for comparison in compare_systems(
+            f"{part.summary.name}/{metric}",
+            names,
+            part.tables[metric].values,
+            part.resampler,
+        )
+    ]

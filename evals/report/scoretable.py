@@ -1,0 +1,74 @@
+"""The scores of one benchmark as arrays: samples by systems, repeats averaged."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from evals.codec import Key
+from evals.core import Record, Sample
+from evals.metrics.catalog import metric_info
+from evals.metrics.scoring import CLOSED_BOOK, is_missing
+from evals.report.data import RunData
+from evals.stats import Table
+
+__all__ = ["ScoreTable", "score_tables"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ScoreTable:
+    """One metric of a benchmark, arrays of shape (samples, systems).
+
+    `values` is the mean over the repeats that were measured, NaN where none was. `bound` is the mean over all
+    repeats with the missing ones taken as wrong, NaN where the metric does not apply. `reasons` counts, for
+    each system, why values are absent.
+    """
+
+    metric: str
+    values: Table
+    bound: Table
+    reasons: tuple[Counter[str], ...]
+
+
+def score_tables(run: RunData, samples: Sequence[Sample], records: Sequence[Record]) -> dict[str, ScoreTable]:
+    """Return a table for each metric that one benchmark's records were scored by, in order of appearance."""
+    rows = {sample.id: row for row, sample in enumerate(samples)}
+    columns = {system.name: column for column, system in enumerate(run.systems)}
+    shape = (len(rows), len(columns))
+    sums: dict[str, Table] = defaultdict(lambda: np.zeros(shape))
+    counts: dict[str, Table] = defaultdict(lambda: np.zeros(shape))
+    idle: dict[str, Table] = defaultdict(lambda: np.zeros(shape))
+    reasons: dict[str, list[Counter[str]]] = defaultdict(lambda: [Counter() for _ in columns])
+    for record in records:
+        row, column = rows.get(record.sample_id), columns.get(record.system)
+        if row is None or column is None:
+            continue
+        for score in run.scores.get(Key.of(record), ()):
+            if score.value is not None:
+                sums[score.metric][row, column] += score.value
+                counts[score.metric][row, column] += 1
+                continue
+            reasons[score.metric][column][score.reason or score.error or "unknown"] += 1
+            if not is_missing(score):
+                idle[score.metric][row, column] += 1
+    names = list(dict.fromkeys([*sums, *reasons]))
+    return {
+        name: _table(name, sums[name], counts[name], run.repeats - counts[name] - idle[name], reasons[name])
+        for name in names
+    }
+
+
+def _table(name: str, sums: Table, counts: Table, absent: Table, reasons: list[Counter[str]]) -> ScoreTable:
+    missing = np.maximum(0.0, absent)
+    for column, why in enumerate(reasons):
+        # A reply that never came has no score to say so, but a closed book stays one.
+        if why[CLOSED_BOOK]:
+            missing[:, column] = 0.0
+    with np.errstate(invalid="ignore"):
+        values = np.where(counts > 0, sums / counts, np.nan)
+        expected = counts + missing
+        bound = np.where(expected > 0, (sums + metric_info(name).worst * missing) / expected, np.nan)
+    return ScoreTable(metric=name, values=values, bound=bound, reasons=tuple(reasons))

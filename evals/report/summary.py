@@ -1,0 +1,95 @@
+"""The result in plain words: who is best, cheapest, fastest, and how sure that is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from evals.report import text
+from evals.report.model import BenchmarkSummary, Comparison, SystemSummary
+
+__all__ = ["summary"]
+
+
+def summary(
+    benchmarks: Sequence[BenchmarkSummary],
+    systems: Sequence[SystemSummary],
+    comparisons: Sequence[Comparison],
+) -> tuple[str, ...]:
+    """Return a few sentences, each a finding with its interval."""
+    lines = [_leader(benchmark, systems, comparisons) for benchmark in benchmarks if benchmark.leading]
+    lines += [_cheapest(systems), _fastest(systems), _front(systems)]
+    return tuple(line for line in lines if line)
+
+
+def _leader(
+    benchmark: BenchmarkSummary, systems: Sequence[SystemSummary], comparisons: Sequence[Comparison]
+) -> str:
+    metric = f"{benchmark.name}/{benchmark.leading}"
+    ranked = sorted(
+        (
+            (result.estimate, system.name)
+            for system in systems
+            if (result := system.metrics.get(metric)) and result.estimate
+        ),
+        key=lambda item: -item[0].mean if item[0] else 0.0,
+    )
+    if not ranked:
+        return f"On {benchmark.name} nothing could be scored."
+    best, name = ranked[0]
+    line = f"On {benchmark.name}, {name} has the highest {benchmark.leading}"
+    line += f": {text.score(best.mean if best else None)}"
+    if best and best.low is not None:
+        line += f" (95 % interval {text.interval(best.low, best.high)})"
+    if len(ranked) < 2:
+        return f"{line}."
+    return f"{line}; {_lead(name, ranked[1][1], metric, comparisons)}."
+
+
+def _lead(first: str, second: str, metric: str, comparisons: Sequence[Comparison]) -> str:
+    for found in comparisons:
+        if found.metric != metric or {found.a, found.b} != {first, second}:
+            continue
+        swapped = found.a != first
+        difference = -found.difference if swapped else found.difference
+        bounds = (found.low, found.high)
+        low, high = [None if b is None else -b for b in reversed(bounds)] if swapped else bounds
+        sure = "beyond chance" if found.significant else "not beyond chance"
+        return (
+            f"its lead over {second} is {text.signed(difference)} ({text.interval(low, high, sign=True)}), "
+            f"{sure} (p {text.p_equals(found.p_adjusted)})"
+        )
+    return f"it was not measured on the same samples as {second}"
+
+
+def _cheapest(systems: Sequence[SystemSummary]) -> str:
+    priced = [(s.overall.cost.per_1k_samples, s.name) for s in systems]
+    known = sorted((cost, name) for cost, name in priced if cost is not None)
+    unknown = [name for cost, name in priced if cost is None]
+    if not known:
+        return "No system's price is known." if systems else ""
+    line = f"Cheapest: {known[0][1]} at {text.money(known[0][0])} per 1,000 samples"
+    if len(known) > 1:
+        line += f", dearest {known[-1][1]} at {text.money(known[-1][0])}"
+    return f"{line}{'; price unknown: ' + ', '.join(unknown) if unknown else ''}."
+
+
+def _fastest(systems: Sequence[SystemSummary]) -> str:
+    known = sorted(
+        (s.overall.latency.total_p50, s.name, s) for s in systems if s.overall.latency.total_p50 is not None
+    )
+    if not known:
+        return ""
+    parts = [
+        f"{name} {text.duration(total)} (concurrency {text.concurrency(system.overall.latency)})"
+        for total, name, system in ([known[0], known[-1]] if len(known) > 1 else known)
+    ]
+    return f"Median time to a whole answer: {' to '.join(parts)}."
+
+
+def _front(systems: Sequence[SystemSummary]) -> str:
+    front = [s.name for s in systems if s.pareto]
+    # Without a price a system is not beaten; nobody knows where it stands.
+    beaten = [s.name for s in systems if not s.pareto and s.quality and s.overall.cost.total is not None]
+    if not front or not beaten:
+        return ""
+    return f"Not beaten in quality, cost and speed together: {', '.join(front)}. Beaten: {', '.join(beaten)}."

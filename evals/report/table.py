@@ -1,0 +1,88 @@
+"""A report as a table for the terminal."""
+
+from __future__ import annotations
+
+import io
+import os
+import shutil
+
+from evals.report.layout import (
+    TableText,
+    comparison_tables,
+    cost_table,
+    latency_table,
+    leaderboard,
+    leading_comparisons,
+    metric_tables,
+    outcome_table,
+)
+from evals.report.model import Report
+
+__all__ = ["render_table"]
+
+_NARROWEST = 80
+
+
+def render_table(report: Report, width: int | None = None) -> str:
+    """Return the report as plain text; paired differences of the leading metrics only.
+
+    Args:
+        report: the numbers.
+        width: in columns; by default the terminal's, at least 80 and at most 120.
+    """
+    from rich.console import Console
+
+    columns = width or min(120, max(_NARROWEST, shutil.get_terminal_size((_NARROWEST, 24)).columns))
+    console = Console(
+        file=io.StringIO(),
+        width=columns,
+        color_system=None,
+        force_terminal=False,
+        legacy_windows=False,
+        highlight=False,
+        emoji=False,
+        markup=False,
+        _environ={**os.environ, "COLUMNS": str(columns)},
+    )
+    console.print(f"Run {report.run}, {report.created or 'date unknown'}")
+    for line in report.summary:
+        console.print(f"- {line}")
+    tables = [leaderboard(report), *metric_tables(report)]
+    tables += comparison_tables(leading_comparisons(report))
+    for table in [*tables, latency_table(report), cost_table(report), outcome_table(report)]:
+        _print(console, table)
+    if report.warnings:
+        console.print("\nKnow before you believe:")
+    for warning in report.warnings:
+        console.print(f"- {warning}")
+    file = console.file
+    assert isinstance(file, io.StringIO)
+    return "\n".join(line.rstrip() for line in file.getvalue().splitlines()) + "\n"
+
+
+def _print(console: object, table: TableText) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    assert isinstance(console, Console)
+    grid = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, collapse_padding=True)
+    tall = any("\n" in cell for row in table.rows for cell in row)
+    for place, column in enumerate(table.columns):
+        words = place in table.words
+        grid.add_column(
+            Text(column.replace("/", "/\n")),
+            justify="left" if words else "right",
+            overflow="fold",
+            no_wrap=not words,
+        )
+    for number, row in enumerate(table.rows):
+        starts_group = bool(row[0]) and number > 0
+        if starts_group and (tall or any(not other[0] for other in table.rows)):
+            grid.add_row()
+        grid.add_row(*(Text(cell) for cell in row))
+    console.print(f"\n{table.title}")
+    console.print(grid)
+    for note in table.notes:
+        console.print(f"  {note}")

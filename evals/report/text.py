@@ -1,0 +1,112 @@
+"""Numbers as people read them, the same in every format."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+
+from evals.report.model import Latency
+
+__all__ = [
+    "UNKNOWN",
+    "concurrency",
+    "count",
+    "duration",
+    "durations",
+    "interval",
+    "money",
+    "outcomes",
+    "p_equals",
+    "p_value",
+    "plural",
+    "score",
+    "signed",
+]
+
+UNKNOWN = "unknown"
+_NONE = "–"
+
+
+def score(value: float | None) -> str:
+    """Return a score in 0..1 with three decimals."""
+    return _NONE if value is None else f"{value:.3f}"
+
+
+def signed(value: float | None) -> str:
+    """Return a difference with its sign; a true minus, so that it lines up with a plus."""
+    return _NONE if value is None else f"{value:+.3f}".replace("-", "−")
+
+
+def interval(low: float | None, high: float | None, *, sign: bool = False) -> str:
+    """Return `0.312–0.458`, or `−0.02 to +0.13` for differences; a dash where there is none."""
+    if low is None or high is None:
+        return _NONE
+    return f"{signed(low)} to {signed(high)}" if sign else f"{score(low)}–{score(high)}"
+
+
+def p_value(value: float) -> str:
+    """Return a p-value with three decimals; `<0.001` below."""
+    return "<0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def p_equals(value: float) -> str:
+    """Return `= 0.023`, or `< 0.001`."""
+    return "< 0.001" if value < 0.001 else f"= {value:.3f}"
+
+
+def money(value: Decimal | float | None) -> str:
+    """Return dollars with three significant digits, at least two decimals; `unknown` for None."""
+    if value is None:
+        return UNKNOWN
+    amount = Decimal(str(value)) if isinstance(value, float) else value
+    if amount == 0:
+        return "$0"
+    decimals = min(12, max(2, 2 - amount.adjusted()))
+    whole, _, cents = f"{amount:,.{decimals}f}".partition(".")
+    return f"${whole}.{cents[:2]}{cents[2:].rstrip('0')}"
+
+
+def durations(first: float | None, second: float | None) -> str:
+    """Return `462 / 668 ms`: two waiting times in one unit, that of the second."""
+    if first is None or second is None:
+        return duration(first)
+    low, high = duration(first), duration(second)
+    unit = high.rpartition(" ")[2]
+    if not low.endswith(f" {unit}"):
+        low = f"{first / 1000:,.1f} s"
+    return f"{low.removesuffix(f' {unit}')} / {high}"
+
+
+def duration(milliseconds: float | None) -> str:
+    """Return milliseconds below 10 s, seconds above; `unknown` for None."""
+    if milliseconds is None:
+        return UNKNOWN
+    if milliseconds < 10:
+        return f"{milliseconds:.1f} ms"
+    return f"{milliseconds:,.0f} ms" if milliseconds < 10_000 else f"{milliseconds / 1000:,.1f} s"
+
+
+def concurrency(latency: Latency) -> str:
+    """Return how many calls were in flight: `1`, or `1–16`."""
+    if latency.concurrency is None:
+        return _NONE
+    low, high = latency.concurrency
+    return str(low) if low == high else f"{low}–{high}"
+
+
+def count(n: int, total: int) -> str:
+    """Return the coverage `n/total`."""
+    return f"{n}/{total}"
+
+
+def outcomes(found: Mapping[str, int]) -> str:
+    """Return `ok 80, timeout 4`."""
+    return ", ".join(f"{name} {n}" for name, n in found.items()) or "none"
+
+
+def plural(n: int, noun: str) -> str:
+    """Return `1 reply`, `2 replies`."""
+    if n == 1:
+        return f"1 {noun}"
+    many = noun[:-1] + "ies" if noun.endswith("y") else noun + "s"
+    return f"{n:,} {many}"
