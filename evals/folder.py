@@ -36,7 +36,8 @@ from evals.codec import (
     scored_to_json,
 )
 from evals.core import Context, Record, Sample
-from evals.journal import Damage, JournalWriter, read_entries
+from evals.journal import JournalWriter
+from evals.lines import Damage, read_entries
 from rag.errors import RunError, StorageError
 
 __all__ = ["FORMAT", "RunFolder", "utc_now"]

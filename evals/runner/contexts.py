@@ -11,7 +11,8 @@ from typing import Any
 from evals.codec import context_from_json, context_to_json
 from evals.core import Context, Sample
 from evals.folder import RunFolder
-from evals.journal import JournalWriter, entry_at, read_entries
+from evals.journal import JournalWriter
+from evals.lines import entry_at, read_entries
 from evals.runner.spec import RunSpec, rag_label
 from rag.collection import CONTEXT_TOKENS, Collection
 from rag.config import RagConfig
@@ -59,7 +60,7 @@ class Collections:
         )
 
     def close(self) -> None:
-        """Close them all."""
+        """Close them all; harmless when called twice."""
         self._stack.close()
 
 
@@ -113,7 +114,7 @@ def retrieve_contexts(
         folder: where to store.
         spec: whose samples, for every retrieval setting.
         keys: retrieval label to context key.
-        open_collections: called only when something is missing.
+        open_collections: called only when something is missing; what it returns is closed afterwards.
         tell: told how many of how many are there.
 
     Raises:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Literal, Protocol
@@ -53,11 +53,10 @@ class Tally:
         self._lock = threading.Lock()
         self._systems = {name: SystemProgress(total=total) for name, total in totals.items()}
 
-    def restore(self, completions: Iterable[tuple[str, Completion]]) -> None:
-        """Count replies of an earlier part of the run."""
+    def restore(self, system: str, completion: Completion) -> None:
+        """Count a reply of an earlier part of the run, without telling."""
         with self._lock:
-            for system, completion in completions:
-                self._count(system, completion)
+            self._count(system, completion)
 
     def add(self, system: str, completion: Completion) -> None:
         """Count a reply that is now safe, and tell."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -78,20 +79,11 @@ def run(
     cap = resolved.limits.budget_usd
     purse = None if cap is None else Budget(cap)
     systems = build_systems(resolved, purse)
-    collections = Collections(spec)
-    keys = context_keys(collections.rags, collections.fingerprints())
-    state = {
-        "created": utc_now(),
-        "state": "running",
-        **spec.to_json(),
-        "systems": [s.facts(None if s.rag is None else keys[s.rag]) for s in systems],
-        "collections": collections.fingerprints(),
-        "context_keys": keys,
-    }
-    samples = [sample for benchmark in spec.benchmarks for sample in benchmark.samples]
-    folder = RunFolder.create(path, spec_yaml=text, samples=samples, state=state)
-    with folder.locked():
-        return _Run(folder, spec, systems, keys, purse, progress).carry_out(collections)
+    with closing(Collections(spec)) as collections:
+        keys = context_keys(collections.rags, collections.fingerprints())
+        folder = _create(path, spec, systems, keys, collections.fingerprints())
+        with folder.locked():
+            return _Run(folder, spec, systems, keys, purse, progress).carry_out(collections)
 
 
 def resume(run_folder: Path | str, *, progress: Progress | None = None) -> RunResult:
@@ -109,6 +101,8 @@ def resume(run_folder: Path | str, *, progress: Progress | None = None) -> RunRe
     with folder.locked():
         state = folder.read()
         spec = _restored(folder, state)
+        if _complete(folder, spec):
+            return _scored_again(folder, spec, {}, progress)
         cap = spec.config.limits.budget_usd
         purse = None if cap is None else Budget(cap, spent_usd=_spent(folder, state))
         systems = build_systems(spec.config, purse)
@@ -126,10 +120,8 @@ def rescore(run_folder: Path | str, *, progress: Progress | None = None) -> RunR
     with folder.locked():
         state = folder.read()
         spec = _restored(folder, state)
-        tally = Tally(progress, {})
-        scored = score_run(folder, spec, lambda done: tally.step("scores", done, done))
         stops = {name: Stop(**stop) for name, stop in state.get("stops", {}).items()}
-        return _result(folder, spec, scored, stops)
+        return _scored_again(folder, spec, stops, progress)
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,19 +190,54 @@ class _Run:
         self.folder.update(state=state, exit_code=exit_code, finished=utc_now(), **spent, **more)
 
 
+def _create(
+    path: Path,
+    spec: RunSpec,
+    systems: tuple[System, ...],
+    keys: Mapping[str, str],
+    fingerprints: Mapping[str, str],
+) -> RunFolder:
+    state = {
+        "created": utc_now(),
+        "state": "running",
+        **spec.to_json(),
+        "systems": [s.facts(None if s.rag is None else keys[s.rag]) for s in systems],
+        "collections": dict(fingerprints),
+        "context_keys": dict(keys),
+    }
+    samples = [sample for benchmark in spec.benchmarks for sample in benchmark.samples]
+    return RunFolder.create(path, spec_yaml=spec.spec_yaml, samples=samples, state=state)
+
+
 def _spent(folder: RunFolder, state: Mapping[str, Any]) -> Decimal:
     """Return what the run has cost: the journal's sum, or more where the budget had counted unknown costs."""
     journalled = sum((r.completion.cost or Decimal(0) for r in folder.replies()), Decimal(0))
     return max(journalled, Decimal(state.get("spent_usd") or 0))
 
 
-def _final(folder: RunFolder, tally: Tally) -> frozenset[Key]:
+def _scored_again(
+    folder: RunFolder, spec: RunSpec, stops: Mapping[str, Stop], progress: Progress | None
+) -> RunResult:
+    tally = Tally(progress, {})
+    return _result(
+        folder, spec, score_run(folder, spec, lambda done: tally.step("scores", done, done)), stops
+    )
+
+
+def _complete(folder: RunFolder, spec: RunSpec) -> bool:
+    """Return whether every sample of every system has a reply that stands: then no key is needed to go on."""
+    samples = sum(len(benchmark.samples) for benchmark in spec.benchmarks)
+    return len(_final(folder, None)) == samples * len(spec.config.systems) * spec.config.repeats
+
+
+def _final(folder: RunFolder, tally: Tally | None) -> frozenset[Key]:
     """Return the keys whose reply is in the journal with an outcome that stands."""
     final = set()
     for record in folder.records():
         if not record.completion.outcome.infrastructure:
             final.add(Key.of(record))
-            tally.restore([(record.system, record.completion)])
+            if tally is not None:
+                tally.restore(record.system, record.completion)
     return frozenset(final)
 
 

@@ -10,7 +10,7 @@ from fractions import Fraction
 from evals.codec import Key, ScoredRecord
 from evals.core import Metric, Record, Sample
 from evals.folder import RunFolder
-from evals.journal import Damage
+from evals.lines import Damage
 from evals.metrics import load_metrics, score_record
 from evals.runner.contexts import ContextStore
 from evals.runner.spec import RunSpec
