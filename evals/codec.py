@@ -188,7 +188,9 @@ def _timing_to_json(timing: Timing) -> dict[str, Any]:
 
 
 def _timing_from_json(data: Mapping[str, Any]) -> Timing:
-    readings = {name: None if data[f"{name}_ms"] is None else data[f"{name}_ms"] / 1000 for name in _POINTS}
+    readings = {
+        name: None if data[f"{name}_ms"] is None else round(data[f"{name}_ms"] / 1000, 6) for name in _POINTS
+    }
     return Timing(sent=0.0, streamed=data["streamed"], concurrency=data["concurrency"], **readings)
 
 
