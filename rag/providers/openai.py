@@ -17,7 +17,7 @@ from rag.providers.catalog import Vendor
 from rag.providers.failures import classify, one_line
 from rag.providers.openai_reply import ReplyReader
 from rag.providers.sse import EventParser
-from rag.providers.transport import Clock, Reply, Transport, WireError
+from rag.providers.transport import Clock, Reply, Transport, WireError, checked_base_url
 
 __all__ = ["OpenAIProvider", "Quirks"]
 
@@ -52,6 +52,9 @@ class OpenAIProvider:
         timeout_s: bound of one attempt in wall time, however the bytes trickle.
         stream: ask for a stream (the time to the first token is known only then).
         trust_env: use the proxies that the environment names.
+
+    Raises:
+        ConfigError: `base_url` cannot be used.
     """
 
     def __init__(
@@ -68,7 +71,7 @@ class OpenAIProvider:
     ) -> None:
         self._name = name
         self._model = model
-        self._base_url = base_url.rstrip("/")
+        self._base_url = checked_base_url(base_url)
         self._key = api_key
         self._quirks = quirks
         self._timeout_s = timeout_s

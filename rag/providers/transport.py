@@ -18,9 +18,10 @@ from weakref import WeakKeyDictionary
 import aiohttp
 
 from rag.core import Outcome, Timing
-from rag.errors import RagassayError
+from rag.errors import ConfigError, RagassayError
+from rag.providers.failures import one_line
 
-__all__ = ["MAX_BODY_BYTES", "Clock", "Reply", "Transport", "WireError"]
+__all__ = ["MAX_BODY_BYTES", "Clock", "Reply", "Transport", "WireError", "checked_base_url"]
 
 MAX_BODY_BYTES = 64_000_000
 _IDLE_CONNECTION_S = 30.0
@@ -192,6 +193,24 @@ def _stamp_sending() -> aiohttp.TraceConfig:
     trace = aiohttp.TraceConfig()
     trace.on_request_headers_sent.append(stamp)
     return trace
+
+
+def checked_base_url(url: str) -> str:
+    """Return `url` without a closing slash.
+
+    Raises:
+        ConfigError: it is no http or https URL, or holds a user name or password, which belong in the
+            environment.
+    """
+    parts = urlsplit(url)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise ConfigError(f"base_url {one_line(url)!r} is not of the form http://HOST:PORT/v1.")
+    if parts.username is not None:
+        raise ConfigError(
+            f"the base_url of {parts.hostname} holds a user name or password; take it out and name the "
+            "environment variable with the key in api_key_env."
+        )
+    return url.rstrip("/")
 
 
 def _place(url: str) -> str:

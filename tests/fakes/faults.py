@@ -384,6 +384,7 @@ FAULTS: dict[str, Fault] = {
     "no_done": _stream("ok", lambda e: [e.events().removesuffix(DONE)]),
     "no_finish": _stream("ok", lambda e: [e.opening(), *e.deltas(), DONE]),
     "clean_close": _stream("stream_truncated", lambda e: [e.opening(), *e.deltas()]),
+    "clean_cut": _stream("stream_truncated", lambda e: [e.events()[: e.behaviour.at or 400]]),
     "last_chunk_lost": _stream("ok", lambda e: [e.opening(), *e.deltas(), e.chunk({}, "stop")]),
     "no_usage": _stream("ok", lambda e: [e.opening(), *e.deltas(), e.chunk({}, "stop") + DONE]),
     "done_then_hang": Fault(_done_then_hang, "ok"),

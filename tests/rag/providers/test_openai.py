@@ -1,0 +1,263 @@
+"""The OpenAI wire against the fake server: every fault, every cut, the clock, the usage, no secret."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+import time
+
+import orjson
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rag.core import Message, Outcome, Request, Usage
+from rag.errors import ConfigError
+from rag.providers.openai import OpenAIProvider, Quirks
+from rag.providers.openai_reply import ReplyReader, read_usage
+from rag.providers.sse import EventParser
+from rag.providers.transport import Clock
+from tests.fakes.faults import FAULTS
+from tests.fakes.openai_wire import Exchange
+from tests.fakes.script import Behaviour
+from tests.fakes.server import FakeServer
+from tests.rag.providers.conftest import KEY, ask, provider
+
+SLOW = {"never_reply", "drip", "drip_headers", "endless_comments"}
+
+
+@pytest.mark.parametrize("stream", [True, False])
+@pytest.mark.parametrize("name", sorted(FAULTS))
+async def test_each_fault_has_its_outcome(server: FakeServer, name: str, stream: bool, caplog):
+    caplog.set_level(logging.DEBUG)
+    model = provider(server, stream=stream, timeout_s=0.25 if name in SLOW else 5)
+    server.script(Behaviour(fault=name))
+    started = time.perf_counter()
+    completion = await model.complete(ask())
+    assert completion.outcome == FAULTS[name].expected(streamed=stream)
+    assert time.perf_counter() - started < 2
+    assert server.counters.requests == 1
+    assert (completion.error is None) == (
+        completion.outcome.answered
+        or (completion.outcome == "content_filter" and completion.finish_reason == "content_filter")
+    )
+    assert KEY not in f"{completion!r} {model!r} {vars(model)['_name']} {caplog.text}"
+    server.script()
+    assert (await model.complete(ask())).outcome is Outcome.OK
+    await model.close()
+
+
+@pytest.mark.parametrize("fault", ["clean_cut", "fin_mid_body"])
+async def test_a_cut_stream_is_complete_or_truncated_and_nothing_else(server: FakeServer, fault: str):
+    text = "Ação: 60 cents 🐎."
+    model = provider(server)
+    server.script(Behaviour(text=text))
+    whole = await model.complete(ask())
+    exchange = Exchange(
+        body={"model": "mock", "stream": True, "stream_options": {"include_usage": True}},
+        body_hash="",
+        behaviour=Behaviour(text=text),
+        received=0,
+    )
+    seen = set()
+    for at in range(1, len(exchange.events())):
+        server.script(Behaviour(text=text, fault=fault, at=at))
+        completion = await model.complete(ask())
+        seen.add(completion.outcome)
+        if completion.outcome is Outcome.OK:
+            assert completion.text == text
+        else:
+            assert completion.outcome is Outcome.STREAM_TRUNCATED, at
+            assert text.startswith(completion.text)
+    assert seen == {Outcome.OK, Outcome.STREAM_TRUNCATED}
+    assert whole.text == text
+    await model.close()
+
+
+def _read(pieces: list[bytes]) -> tuple[object, ...]:
+    reader, parser = ReplyReader(Clock()), EventParser()
+    for piece in pieces:
+        reader.events(parser.feed(piece))
+    reader.end(parser.finish(), parser.stray)
+    return reader.text, reader.reasoning, reader.outcome, reader.finish_reason, reader.usage, reader.error
+
+
+RECORDED = Exchange(
+    body={"model": "mock", "stream": True, "stream_options": {"include_usage": True}},
+    body_hash="",
+    behaviour=Behaviour(text="Olá 🐎 中文, the price is USD 0.60 [1]\n", reasoning="let me see"),
+    received=0,
+).events()
+
+
+@given(st.lists(st.integers(0, len(RECORDED)), max_size=60), st.sampled_from([b"\n", b"\r", b"\r\n"]))
+@settings(max_examples=300, deadline=None)
+def test_slicing_does_not_change_the_completion(cuts: list[int], newline: bytes):
+    stream = RECORDED.replace(b"\n", newline)
+    places = [0, *sorted(cuts), len(stream)]
+    pieces = [stream[a:b] for a, b in itertools.pairwise(places)]
+    assert _read(pieces) == _read([RECORDED])
+    assert _read([RECORDED])[2] is Outcome.OK
+
+
+async def test_a_drip_does_not_outlast_the_deadline(server: FakeServer):
+    server.script(Behaviour(fault="drip", tokens_per_s=50))
+    model = provider(server, timeout_s=0.5)
+    started = time.perf_counter()
+    completion = await model.complete(ask())
+    assert completion.outcome is Outcome.TIMEOUT
+    assert time.perf_counter() - started == pytest.approx(0.5, abs=0.2)
+    await model.close()
+
+
+async def test_the_clock(server: FakeServer):
+    server.script(default=Behaviour(latency_s=0.1, tokens=21, tokens_per_s=100))
+    model = provider(server)
+    heard: list[str] = []
+    timing = (await model.complete(ask(), heard.append)).timing
+    assert len(heard) > 10
+    assert timing.streamed
+    assert timing.sent < timing.headers <= timing.first_content < timing.last
+    assert timing.ttft_s == pytest.approx(0.1, abs=0.06)
+    assert timing.total_s == pytest.approx(0.3, abs=0.1)
+    assert timing.output_tokens_per_s(21) == pytest.approx(100, rel=0.3)
+    await model.close()
+
+
+async def test_a_reply_in_one_piece_has_no_time_to_first_token(server: FakeServer):
+    model = provider(server, stream=False)
+    heard: list[str] = []
+    completion = await model.complete(ask(), heard.append)
+    assert heard == [completion.text]
+    assert completion.timing.ttft_s is None
+    assert completion.timing.total_s > 0
+    await model.close()
+
+
+async def test_reasoning_is_kept_apart(server: FakeServer):
+    server.script(default=Behaviour(text="yes", reasoning="well, I think"))
+    for stream in (True, False):
+        model = provider(server, stream=stream)
+        completion = await model.complete(ask())
+        assert (completion.text, completion.reasoning) == ("yes", "well, I think")
+        assert completion.usage.output_tokens == 4
+        assert completion.usage.reasoning_tokens == 3
+        assert completion.model_answered == "mock"
+        assert completion.request_id == "req_fake_1"
+        await model.close()
+
+
+async def test_cancelling_is_not_swallowed_and_the_server_notices(server: FakeServer):
+    server.script(default=Behaviour(tokens=2000, tokens_per_s=100))
+    model = provider(server)
+    task = asyncio.create_task(model.complete(ask()))
+    await asyncio.sleep(0.2)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await asyncio.sleep(0.3)
+    assert server.counters.in_flight == 0
+    assert server.counters.after_leaving < 4000
+    await model.close()
+
+
+async def test_connection_refused_names_the_place_and_nothing_secret():
+    model = OpenAIProvider("lab", "m", "http://127.0.0.1:9/v1/hunter22", api_key=KEY)
+    completion = await model.complete(ask())
+    assert completion.outcome is Outcome.CONNECTION
+    assert "http://127.0.0.1:9" in completion.error
+    assert "hunter22" not in completion.error
+    await model.close()
+
+
+@pytest.mark.parametrize("url", ["localhost:8080", "ftp://h/v1", "http://", "https://me:hunter22@host/v1"])
+def test_an_unusable_base_url_is_refused_without_its_secret(url: str):
+    with pytest.raises(ConfigError) as caught:
+        OpenAIProvider("lab", "m", url)
+    assert "hunter22" not in str(caught.value)
+
+
+async def test_lone_surrogates_are_sent_as_replacements(server: FakeServer):
+    model = provider(server)
+    assert (await model.complete(ask("bad \udcff name"))).outcome is Outcome.OK
+    await model.close()
+
+
+def test_what_is_sent():
+    request = Request(
+        messages=(Message(role="system", content="be brief"), Message(role="user", content="hi")),
+        settings=ask(
+            temperature=0.0, max_tokens=9, stop=("END",), seed=3, response_schema={"type": "object"}
+        ).settings,
+    )
+    body = orjson.loads(OpenAIProvider("v", "m", "http://x/v1")._body(request))
+    assert body == {
+        "model": "m",
+        "messages": [{"role": "system", "content": "be brief"}, {"role": "user", "content": "hi"}],
+        "temperature": 0.0,
+        "max_tokens": 9,
+        "stop": ["END"],
+        "seed": 3,
+        "response_format": {
+            "type": "json_schema",
+            "json_schema": {"name": "reply", "schema": {"type": "object"}, "strict": True},
+        },
+        "stream": True,
+        "stream_options": {"include_usage": True},
+    }
+    quirks = Quirks(
+        max_tokens_field="max_completion_tokens",
+        seed_field="random_seed",
+        stream_usage=False,
+        json_schema=False,
+    )
+    odd = orjson.loads(OpenAIProvider("v", "m", "http://x/v1", quirks=quirks)._body(request))
+    assert odd["max_completion_tokens"] == 9
+    assert odd["random_seed"] == 3
+    assert not {"max_tokens", "seed", "stream_options", "response_format"} & set(odd)
+    plain = orjson.loads(OpenAIProvider("v", "m", "http://x/v1", stream=False)._body(ask()))
+    assert set(plain) == {"model", "messages"}
+
+
+@pytest.mark.parametrize(
+    ("given_usage", "expected"),
+    [
+        ({}, Usage()),
+        ({"prompt_tokens": 5, "completion_tokens": 2}, Usage(input_tokens=5, output_tokens=2)),
+        (
+            {
+                "prompt_tokens": 100,
+                "completion_tokens": 20,
+                "prompt_tokens_details": {"cached_tokens": 60, "cache_write_tokens": 10},
+                "completion_tokens_details": {"reasoning_tokens": 15},
+            },
+            Usage(
+                input_tokens=100,
+                cached_input_tokens=60,
+                cache_write_tokens=10,
+                output_tokens=20,
+                reasoning_tokens=15,
+            ),
+        ),
+        ({"prompt_tokens": 9, "prompt_cache_hit_tokens": 4}, Usage(input_tokens=9, cached_input_tokens=4)),
+        ({"prompt_tokens": "9", "completion_tokens": -1, "prompt_tokens_details": None}, Usage()),
+    ],
+)
+def test_usage(given_usage: dict[str, object], expected: Usage):
+    assert read_usage(given_usage) == expected
+
+
+async def test_a_missing_usage_is_unknown(server: FakeServer):
+    server.script(Behaviour(fault="no_usage"))
+    model = provider(server)
+    assert (await model.complete(ask())).usage == Usage()
+    await model.close()
+
+
+async def test_a_silent_model_that_ended_at_once_has_answered_nothing(server: FakeServer):
+    server.script(Behaviour(text="", usage={"prompt_tokens": 3, "completion_tokens": 1}))
+    model = provider(server)
+    completion = await model.complete(ask())
+    assert (completion.outcome, completion.text) == (Outcome.OK, "")
+    await model.close()
