@@ -1,0 +1,258 @@
+"""The one retry layer: what is tried again, when, how often, and at what cost."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterator
+from decimal import Decimal
+
+import pytest
+
+from rag.config import LimitsConfig, PriceConfig
+from rag.core import Completion, Outcome
+from rag.errors import StoppedError
+from rag.pricing import FREE, Price, price_for
+from rag.providers import limits as limits_module
+from rag.providers.budget import Budget, upper_bound
+from rag.providers.limits import Fallback, Gate, Limited, shared_gate
+from tests.fakes.script import Behaviour
+from tests.fakes.server import FakeServer
+from tests.rag.providers.conftest import ask, provider
+
+PRICE = price_for("x", "m", PriceConfig(input_per_mtok=Decimal(1), output_per_mtok=Decimal(2)))
+
+
+@pytest.fixture(autouse=True)
+def _short_backoff(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(limits_module, "_BACKOFF_BASE_S", 0.01)
+    return
+
+
+def limited(
+    server: FakeServer, *, price: Price | None = None, budget: Budget | None = None, **bounds: object
+) -> Limited:
+    return Limited(
+        provider(server, timeout_s=float(bounds.get("timeout_s", 5))),
+        limits=LimitsConfig(**bounds),
+        price=price,
+        budget=budget,
+    )
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        "rate_limited",
+        "overloaded",
+        "server_error",
+        "html_502",
+        "fin",
+        "fin_mid_body",
+        "html_200",
+        "request_timeout",
+    ],
+)
+async def test_passing_failures_are_tried_again(server: FakeServer, fault: str):
+    server.script(Behaviour(fault=fault))
+    model = limited(server)
+    completion = await model.complete(ask())
+    assert (completion.outcome, completion.attempts, server.counters.requests) == (Outcome.OK, 2, 2)
+    await model.close()
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        "auth",
+        "forbidden",
+        "not_found",
+        "quota",
+        "payment",
+        "bad_request",
+        "context_length",
+        "content_filter_400",
+    ],
+)
+async def test_permanent_failures_are_one_request(server: FakeServer, fault: str):
+    server.script(default=Behaviour(fault=fault))
+    model = limited(server)
+    completion = await model.complete(ask())
+    assert not completion.outcome.answered
+    assert (completion.attempts, server.counters.requests) == (1, 1)
+    await model.close()
+
+
+async def test_attempts_are_bounded(server: FakeServer):
+    server.script(default=Behaviour(fault="server_error"))
+    model = limited(server, max_attempts=3)
+    assert (await model.complete(ask())).attempts == server.counters.requests == 3
+    await model.close()
+
+
+async def test_a_malformed_reply_is_tried_again_once(server: FakeServer):
+    server.script(default=Behaviour(fault="content_null"))
+    model = limited(server)
+    assert (await model.complete(ask())).outcome is Outcome.MALFORMED
+    assert server.counters.requests == 2
+    await model.close()
+
+
+async def test_named_waits_are_kept_and_not_counted(server: FakeServer):
+    refusal = Behaviour(fault="rate_limited", wait="0.15")
+    server.script(*[refusal] * 4)
+    model = limited(server, max_attempts=2)
+    started = time.perf_counter()
+    completion = await model.complete(ask())
+    assert (completion.outcome, completion.attempts) == (Outcome.OK, 5)
+    assert 0.6 <= time.perf_counter() - started < 2
+    assert (server.counters.early, server.counters.waits_kept) == (0, 4)
+    assert completion.timing.total_s < 0.15
+    await model.close()
+
+
+async def test_a_wait_beyond_the_deadline_is_not_begun(server: FakeServer):
+    server.script(default=Behaviour(fault="rate_limited", wait="3600"))
+    model = limited(server)
+    started = time.perf_counter()
+    completion = await model.complete(ask())
+    assert completion.outcome is Outcome.RATE_LIMITED
+    assert completion.retry_after_s == 3600
+    assert time.perf_counter() - started < 1
+    await model.close()
+
+
+async def test_the_deadline_ends_a_hanging_attempt(server: FakeServer):
+    server.script(default=Behaviour(fault="never_reply"))
+    model = limited(server, deadline_s=0.3)
+    completion = await model.complete(ask())
+    assert (completion.outcome, completion.attempts) == (Outcome.TIMEOUT, 1)
+    await model.close()
+
+
+async def test_nothing_is_tried_again_after_visible_text(server: FakeServer):
+    server.script(Behaviour(fault="clean_close", text="half of it"))
+    model = limited(server)
+    heard: list[str] = []
+    completion = await model.complete(ask(), heard.append)
+    assert completion.outcome is Outcome.STREAM_TRUNCATED
+    assert "".join(heard) == completion.text == "half of it"
+    assert server.counters.requests == 1
+    await model.close()
+
+
+async def test_a_storm_of_refusals_ends_well(server: FakeServer):
+    server.script(default=Behaviour(), shares=[(0.5, Behaviour(fault="rate_limited", wait="0.1"))], seed=1)
+    model = limited(server, concurrency=32)
+    done = await asyncio.gather(*(model.complete(ask(f"q{i}")) for i in range(200)))
+    assert {c.outcome for c in done} == {Outcome.OK}
+    assert server.counters.max_in_flight <= 32
+    assert server.counters.early == 0
+    assert server.counters.waits_kept > 50
+    assert sum(c.attempts for c in done) == server.counters.requests
+    assert max(c.timing.concurrency for c in done) <= 32
+    await model.close()
+
+
+async def test_the_gate_is_shared_by_key():
+    gate = shared_gate("http://h/v1", "KEY", 2)
+    assert shared_gate("http://h/v1", "KEY", 2) is gate
+    assert shared_gate("http://h/v1", "OTHER", 2) is not gate
+    inside = 0
+    most = 0
+
+    async def enter() -> None:
+        nonlocal inside, most
+        async with gate:
+            inside += 1
+            most = max(most, inside)
+            await asyncio.sleep(0.01)
+            inside -= 1
+
+    await asyncio.gather(*(enter() for _ in range(8)))
+    assert most == 2
+    assert gate.in_flight == 0
+
+
+async def test_cost_is_computed_and_unknown_stays_unknown(server: FakeServer):
+    priced = limited(server, price=PRICE)
+    completion = await priced.complete(ask())
+    usage = completion.usage
+    assert completion.cost == Decimal(usage.input_tokens + 2 * usage.output_tokens) / 1_000_000
+    server.script(Behaviour(fault="no_usage"))
+    assert (await priced.complete(ask())).cost is None
+    assert (await limited(server).complete(ask())).cost is None
+    assert (await limited(server, price=FREE).complete(ask())).cost == 0
+    await priced.close()
+
+
+async def test_the_budget_is_never_exceeded(server: FakeServer):
+    cap = Decimal("0.005")
+    budget = Budget(cap)
+    model = limited(server, price=PRICE, budget=budget, concurrency=32)
+    calls = (model.complete(ask(f"question number {i}", max_tokens=20)) for i in range(1500))
+    done = await asyncio.gather(*calls, return_exceptions=True)
+    answered = [c for c in done if isinstance(c, Completion)]
+    assert {type(e) for e in done if not isinstance(e, Completion)} == {StoppedError}
+    spent = sum((c.cost for c in answered), Decimal(0))
+    assert spent == budget.spent_usd <= cap
+    assert budget.held_usd == 0
+    assert spent > cap * Decimal("0.9")
+    assert server.counters.requests == len(answered) < 1500
+    await model.close()
+
+
+async def test_what_nobody_knows_counts_with_all_that_was_held(server: FakeServer):
+    budget = Budget(Decimal(1))
+    model = limited(server, price=PRICE, budget=budget, max_attempts=1)
+    server.script(Behaviour(fault="no_usage"), Behaviour(fault="rate_limited"))
+    request = ask(max_tokens=20)
+    await model.complete(request)
+    held = upper_bound(PRICE, request)
+    assert budget.spent_usd == held > 0
+    await model.complete(request)
+    assert budget.spent_usd == held
+    await model.close()
+
+
+async def test_a_cancelled_call_gives_its_slot_back_but_not_its_money(server: FakeServer):
+    server.script(default=Behaviour(fault="never_reply"))
+    budget, request = Budget(Decimal(1)), ask(max_tokens=20)
+    gate = Gate(1)
+    model = Limited(provider(server), gate=gate, price=PRICE, budget=budget)
+    task = asyncio.create_task(model.complete(request))
+    await asyncio.sleep(0.1)
+    assert gate.in_flight == 1
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert (gate.in_flight, budget.held_usd, budget.spent_usd) == (0, 0, upper_bound(PRICE, request))
+    await model.close()
+
+
+def test_the_upper_bound_is_an_upper_bound():
+    request = ask("ação " * 100, max_tokens=10)
+    assert upper_bound(PRICE, request) == Decimal(700 + 16 + 2 * 10) / 1_000_000
+    assert upper_bound(FREE, request) == upper_bound(None, request) == 0
+
+
+@pytest.mark.parametrize("fault", ["rate_limited", "overloaded", "server_error", "fin", "never_reply"])
+async def test_a_fallback_takes_over(server: FakeServer, fault: str):
+    server.script(default=Behaviour(fault=fault))
+    with FakeServer() as second:
+        first = Limited(provider(server, timeout_s=0.2), limits=LimitsConfig(max_attempts=1))
+        chain = Fallback([first, provider(second)])
+        completion = await chain.complete(ask())
+        assert (completion.outcome, completion.attempts) == (Outcome.OK, 2)
+        assert chain.model == "mock"
+        await chain.close()
+
+
+@pytest.mark.parametrize("fault", ["auth", "quota", "bad_request", "content_filter", "refusal"])
+async def test_a_fallback_does_not_hide_what_a_person_must_see(server: FakeServer, fault: str):
+    server.script(default=Behaviour(fault=fault))
+    with FakeServer() as second:
+        chain = Fallback([provider(server), provider(second)])
+        assert (await chain.complete(ask())).outcome != Outcome.OK
+        assert second.counters.requests == 0
+        await chain.close()
