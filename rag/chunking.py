@@ -26,6 +26,7 @@ _SLICE_CHARS = 50_000
 _MAX_CHARS_PER_TOKEN = 16  # a model may count a word of a million letters as one unknown token
 _MIN_FILL = 0.2
 _TINY = 0.25
+_ROW_CHARS = 400
 
 _PAGE, _PARAGRAPH, _LINE, _SENTENCE, _WRAP = 1.2, 1.0, 0.6, 0.4, 0.1
 _BOUNDARY = re.compile(
@@ -206,8 +207,13 @@ class _Cutter:
             return _LINE if closed or _ITEM.match(text, place) else _WRAP
         if _ABBREVIATION.search(text, max(0, match.start() - 8), match.start()):
             return 0.0
-        row = text.rfind("\n", max(0, match.start() - 400), match.start()) + 1
-        return _WRAP if text.find(" | ", row, match.start()) >= 0 else _SENTENCE
+        return _WRAP if self._in_row(match.start()) else _SENTENCE
+
+    def _in_row(self, place: int) -> bool:
+        """Tell whether a place is inside a table row, behind its first cell."""
+        least = max(0, place - _ROW_CHARS)
+        line = self._text.rfind("\n", least, place) + 1 or least
+        return self._text.find(" | ", line, place) >= 0
 
     def _stop(self, begin: int, done: int, end: int, places: array[int], weights: array[float]) -> int:
         """Return where the passage that starts at `begin` ends; always past `done`."""
@@ -263,6 +269,8 @@ class _Cutter:
         for index in range(bisect_left(places, earliest), bisect_left(places, stop)):
             if weights[index] >= _SENTENCE:
                 return places[index]
+        if self._in_row(earliest):
+            return stop
         for place in range(earliest, min(stop, earliest + 4 * _MAX_CHARS_PER_TOKEN)):
             if self._text[place - 1].isspace():
                 return place

@@ -7,6 +7,7 @@ checked again the same way.
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import ipaddress
 import os
@@ -179,6 +180,7 @@ class _Pinned(http.client.HTTPConnection):
         super().__init__(target.host, target.port, timeout=_CONNECT_TIMEOUT_S)
         self._target = target
         self.aborted = False
+        self._raw: socket.socket | None = None
         self._tls = ssl.create_default_context() if target.parts.scheme == "https" else None
         if self._tls is not None:
             self.default_port = 443
@@ -187,13 +189,11 @@ class _Pinned(http.client.HTTPConnection):
         """Connect to the pinned address; verify the certificate against the host's name."""
         raw = socket.create_connection((self._target.address, self._target.port), timeout=_CONNECT_TIMEOUT_S)
         self.sock = self._tls.wrap_socket(raw, server_hostname=self._target.host) if self._tls else raw
+        self._raw = self.sock  # http.client forgets its own once the reply's headers are read
 
     def abort(self) -> None:
         """Break the connection from another thread."""
         self.aborted = True
-        sock = self.sock
-        if sock is not None:
-            try:
-                sock.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                sock.close()
+        if self._raw is not None:
+            with contextlib.suppress(OSError):  # closed in the same moment
+                self._raw.shutdown(socket.SHUT_RDWR)

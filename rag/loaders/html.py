@@ -130,6 +130,7 @@ def _unseen(element: _Element) -> bool:
         return False
     return (
         "hidden" in attributes
+        or (element.tag == "a" and "hreflang" in attributes)  # the switch to another language's page
         or attributes.get("aria-hidden") == "true"
         or attributes.get("role") in _SKIPPED_ROLES
         or _HIDDEN_STYLE.search(str(attributes.get("style", ""))) is not None

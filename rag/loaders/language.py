@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
+from collections.abc import Sequence
 
-__all__ = ["detect_language"]
+__all__ = ["detect_language", "detect_languages"]
 
-_WORD = re.compile(r"[^\W\d_]{2,}")
+_WORD = re.compile(r"[^\W\d_]+")
 _MIN_WORDS = 20
 _MIN_MARGIN = 8.0
 _SLICE_CHARS = 1_500
+_ROW_CHARS = 400
+_MANY_ROWS = 500
+_PROBES = 200
+_MAJORITY = 0.95
 
 
 def detect_language(text: str) -> str | None:
@@ -24,6 +30,22 @@ def detect_language(text: str) -> str | None:
 
     (first, best), (_, second) = py3langid.rank(sample)[:2]
     return str(first) if len(first) == 2 and best - second >= _MIN_MARGIN else None
+
+
+def detect_languages(texts: Sequence[str]) -> list[str | None]:
+    """Return the language of each row of a file.
+
+    A row costs about 1 ms, so of more than 500 rows 200 are looked at first; where 95% of them agree, all
+    rows have that language.
+    """
+    if len(texts) <= 1:
+        return [detect_language(text) for text in texts]
+    if len(texts) > _MANY_ROWS:
+        probes = [detect_language(text[:_ROW_CHARS]) for text in texts[:: len(texts) // _PROBES]]
+        told = Counter(probe for probe in probes if probe is not None)
+        if told and told.most_common(1)[0][1] >= _MAJORITY * told.total():
+            return [told.most_common(1)[0][0]] * len(texts)
+    return [detect_language(text[:_ROW_CHARS]) for text in texts]
 
 
 def _sample(text: str) -> str:

@@ -7,7 +7,7 @@ import hashlib
 from rag.core import Document
 from rag.errors import LoadError
 from rag.loaders import detect
-from rag.loaders.language import detect_language
+from rag.loaders.language import detect_languages
 from rag.loaders.parsed import MAX_TEXT_CHARS, Parsed, stem
 from rag.registry import Registry
 
@@ -52,10 +52,13 @@ def parse_bytes(data: bytes, name: str) -> list[Document]:
         raise LoadError(
             f"its text is longer than {MAX_TEXT_CHARS:,} characters; split it into smaller files."
         )
-    return [_document(item, media_type, name) for item in parsed]
+    languages = detect_languages([item.text for item in parsed])
+    return [
+        _document(item, media_type, name, language) for item, language in zip(parsed, languages, strict=True)
+    ]
 
 
-def _document(item: Parsed, media_type: str, name: str) -> Document:
+def _document(item: Parsed, media_type: str, name: str, language: str | None) -> Document:
     source = name if item.key is None else f"{name}#{item.key}"
     return Document(
         id=document_id(source),
@@ -65,6 +68,6 @@ def _document(item: Parsed, media_type: str, name: str) -> Document:
         text=item.text,
         pages=item.pages,
         sections=item.sections,
-        language=detect_language(item.text),
+        language=language,
         metadata=item.metadata,
     )

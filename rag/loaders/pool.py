@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 import orjson
 
@@ -28,6 +29,7 @@ __all__ = ["DEFAULT_LIMITS", "Limits", "Worker", "load_many", "read"]
 
 _MAX_REPLY_BYTES = 1 << 30
 _LOOK_AHEAD = 2
+_START_S = 120.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -156,21 +158,10 @@ class Worker:
             LoadError: why it cannot be read; past a limit, which one.
         """
         child = self._running()
-        overran = threading.Event()
-
-        def end() -> None:
-            overran.set()
-            child.kill()
-
-        timer = threading.Timer(self._limits.wall_s, end)
-        timer.daemon = True
-        timer.start()
-        try:
+        with _Alarm(self._limits.wall_s, child) as alarm:
             reply = self._exchange(child, data, name)
-        finally:
-            timer.cancel()
         if reply is None:
-            raise self._ended(child, overran=overran.is_set())
+            raise self._ended(child, overran=alarm.rang)
         answer = decode_reply(reply)
         if isinstance(answer, str):
             raise LoadError(answer)
@@ -188,21 +179,37 @@ class Worker:
         with self._lock:
             if self._closed:
                 raise LoadError("reading was stopped before this file; run the command again.")
-            if self._child is None or self._child.poll() is not None:
-                self._child = _start(self._limits)
-            return self._child
+            if self._child is not None and self._child.poll() is not None:
+                _end(self._child)
+                self._child = None
+            fresh = self._child is None
+            child = self._child = self._child or _start(self._limits)
+        if fresh:
+            with _Alarm(_START_S, child):  # on a busy machine the start must not count as the file's time
+                if self._receive(child) is None:
+                    raise self._ended(child, overran=False)
+        return child
+
+    @staticmethod
+    def _receive(child: subprocess.Popen[bytes]) -> bytes | None:
+        if child.stdout is None:
+            return None
+        try:
+            return read_frame(child.stdout, _MAX_REPLY_BYTES)  # type: ignore[arg-type]
+        except (OSError, ValueError):
+            return None
 
     def _exchange(self, child: subprocess.Popen[bytes], data: bytes, name: str) -> bytes | None:
         """Send the file and return the reply; None where the child ended instead."""
         header = orjson.dumps({"name": name, "cpu_s": self._limits.cpu_s})
-        if child.stdin is None or child.stdout is None:
+        if child.stdin is None:
             return None
         try:
             write_frame(child.stdin, header)  # type: ignore[arg-type]
             write_frame(child.stdin, data)  # type: ignore[arg-type]
-            return read_frame(child.stdout, _MAX_REPLY_BYTES)  # type: ignore[arg-type]
         except (OSError, ValueError):
             return None
+        return self._receive(child)
 
     def _ended(self, child: subprocess.Popen[bytes], *, overran: bool) -> LoadError:
         _end(child)
@@ -220,6 +227,27 @@ class Worker:
             f"its reader process ended (status {code}), most likely for want of memory (limit "
             f"{limits.memory_bytes // (1 << 20)} MiB); split the file, or save it again."
         )
+
+
+class _Alarm:
+    """Kills a child that is not done within so many seconds; `rang` says whether it did."""
+
+    def __init__(self, seconds: float, child: subprocess.Popen[bytes]) -> None:
+        self.rang = False
+        self._child = child
+        self._timer = threading.Timer(seconds, self._ring)
+        self._timer.daemon = True
+
+    def __enter__(self) -> Self:
+        self._timer.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._timer.cancel()
+
+    def _ring(self) -> None:
+        self.rang = True
+        self._child.kill()
 
 
 def _start(limits: Limits) -> subprocess.Popen[bytes]:

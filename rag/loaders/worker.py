@@ -1,6 +1,7 @@
 """The child process that reads files: `python -m rag.loaders.worker`.
 
-Frames in both directions: 8 bytes of length, then that many bytes. A request is a JSON header frame, then a
+Frames in both directions: 8 bytes of length, then that many bytes. The first frame back says that the
+process is ready. A request is a JSON header frame, then a
 frame with the file's bytes; a reply is one JSON frame, so that nothing a hostile file makes of this process
 can run in the parent. It ends when its standard input does or its parent is gone.
 """
@@ -121,6 +122,7 @@ def main() -> None:
     os.dup2(2, 1)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     _limit_memory(memory_bytes)
+    write_frame(replies, b"ready")
     while (header := read_frame(sys.stdin.buffer, 1 << 20)) is not None:
         data = read_frame(sys.stdin.buffer, max_bytes)
         if data is None:
