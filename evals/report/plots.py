@@ -1,0 +1,259 @@
+"""Scatter plots of quality against cost and against waiting time, as inline SVG.
+
+Each is drawn twice, wide and narrow, so that its text has a readable size on either screen. Colours of ink,
+grid and paper are CSS variables of the page, so that plots follow its dark mode.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import re
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+from evals.report.labels import Box, place_labels
+from evals.report.palette import style_of
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+__all__ = ["NARROW", "WIDE", "Point", "Scatter", "Size", "scatter_svg"]
+
+# Stand-ins that no palette uses, replaced by CSS variables in the finished SVG.
+_INK, _FAINT, _PAPER = "#010203", "#040506", "#070809"
+_VARIABLES = {_INK: "var(--ink)", _FAINT: "var(--faint)", _PAPER: "var(--paper)"}
+_FONT = "DejaVu Sans"
+_DPI = 72
+_lock = threading.Lock()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Size:
+    """Width and height in CSS pixels, and the size of text in them."""
+
+    width: int
+    height: int
+    font: int
+
+
+WIDE = Size(width=1060, height=440, font=13)
+NARROW = Size(width=340, height=400, font=12)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Point:
+    """A system in a scatter plot; `x` is None where it is unknown."""
+
+    system: str
+    x: float | None
+    y: float
+    low: float | None
+    high: float | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Scatter:
+    """What to draw. `tick` writes a value of the x axis; `systems` fixes the colours across plots."""
+
+    title: str
+    x_label: str
+    y_label: str
+    points: Sequence[Point]
+    systems: Sequence[str]
+    tick: Callable[[float], str]
+    zero_label: str = "free"
+
+
+def scatter_svg(plot: Scatter, size: Size, prefix: str) -> str:
+    """Return the plot as an `<svg>` element: intervals, Pareto front, a label at each point.
+
+    The x axis is logarithmic. Points at zero stand in a strip of their own on the left, those whose x is
+    unknown in one on the right.
+
+    Args:
+        plot: what to draw.
+        size: WIDE or NARROW.
+        prefix: put before each id in the SVG, so that several fit on one page.
+    """
+    import matplotlib as mpl
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    settings: dict[str, Any] = {
+        "font.family": _FONT,
+        "font.size": size.font,
+        "svg.fonttype": "none",
+        "svg.hashsalt": "ragassay",
+        "axes.edgecolor": _FAINT,
+        "axes.labelcolor": _INK,
+        "xtick.color": _INK,
+        "ytick.color": _INK,
+        "text.color": _INK,
+        "axes.linewidth": 1.0,
+    }
+    # matplotlib's settings are global to the process: reports drawn in two threads must not mix them.
+    with _lock, mpl.rc_context(settings):
+        figure = Figure(figsize=(size.width / _DPI, size.height / _DPI), dpi=_DPI)
+        FigureCanvasAgg(figure)
+        _draw(figure, plot, size)
+        buffer = io.StringIO()
+        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    return _inline(buffer.getvalue(), plot.title, prefix)
+
+
+def _draw(figure: Figure, plot: Scatter, size: Size) -> None:
+    panels = _panels(figure, plot, size)
+    bottom, top = _y_range(plot.points)
+    places: list[tuple[float, float]] = []
+    for kind, axes in panels.items():
+        members = [p for p in plot.points if _kind(p) == kind]
+        _dress(axes, kind, [p.x for p in members if p.x], plot, wide=size.width > 500)
+        axes.set_ylim(bottom, top)
+        for number, point in enumerate(members):
+            x = point.x if kind == "known" and point.x else (number + 1) / (len(members) + 1)
+            _mark(axes, x, point, plot)
+    figure.canvas.draw()
+    for kind, axes in panels.items():
+        members = [p for p in plot.points if _kind(p) == kind]
+        for number, point in enumerate(members):
+            x = point.x if kind == "known" and point.x else (number + 1) / (len(members) + 1)
+            across, up = axes.transData.transform((x, point.y))
+            places.append((float(across), float(up)))
+    lines = _front(panels["known"], plot.points) if "known" in panels else []
+    ordered = [p for kind in panels for p in plot.points if _kind(p) == kind]
+    place_labels(figure, list(panels.values()), ordered, places, systems=plot.systems, lines=lines)
+
+
+def _kind(point: Point) -> str:
+    if point.x is None:
+        return "unknown"
+    return "known" if point.x > 0 else "zero"
+
+
+def _panels(figure: Figure, plot: Scatter, size: Size) -> dict[str, Axes]:
+    """Return the axes from left to right: a strip for zero, the log axis, a strip for unknown."""
+    kinds = [kind for kind in ("zero", "known", "unknown") if any(_kind(p) == kind for p in plot.points)]
+    wide = size.width > 500
+    strip = max(0.12, 44 / size.width)
+    widths = [1.0 if kind == "known" else (strip if "known" in kinds else 1.0) for kind in kinds]
+    left, right = (58 if wide else 46) / size.width, 1 - (14 if wide else 24) / size.width
+    grid = figure.add_gridspec(
+        1,
+        max(1, len(kinds)),
+        width_ratios=widths or [1.0],
+        left=left,
+        right=right,
+        bottom=size.font * (4.4 if wide else 5.6) / size.height,
+        top=1 - (size.font * 2.2) / size.height,
+        wspace=0.04 if wide else 0.07,
+    )
+    panels: dict[str, Axes] = {}
+    for number, kind in enumerate(kinds):
+        panels[kind] = figure.add_subplot(grid[0, number])
+        if number:
+            panels[kind].tick_params(labelleft=False, left=False)
+    if panels:
+        figure.text(left, 1 - size.font * 0.5 / size.height, plot.y_label, ha="left", va="top")
+        figure.text((left + right) / 2, size.font * 0.5 / size.height, plot.x_label, ha="center", va="bottom")
+    return panels
+
+
+def _dress(axes: Axes, kind: str, values: Sequence[float], plot: Scatter, *, wide: bool) -> None:
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
+
+    axes.set_facecolor("none")
+    axes.grid(visible=True, axis="y", color=_FAINT, linewidth=0.6, alpha=0.5)
+    axes.set_axisbelow(True)
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    if kind != "known":
+        axes.set_xlim(0, 1)
+        # On a narrow plot the strips' names go a line lower, clear of the figures between them.
+        name = plot.zero_label if kind == "zero" else "unknown"
+        axes.set_xticks([0.5], [name if wide else f"\n{name}"])
+        axes.tick_params(bottom=False)
+        axes.spines["left"].set_linestyle((0, (2, 3)))
+        return
+    low, high = min(values), max(values)
+    middle, span = math.sqrt(low * high), max(math.log10(high / low), 0.9)
+    reach = 10 ** (span / 2 + 0.18 * span)
+    axes.set_xscale("log")
+    axes.set_xlim(middle / reach, middle * reach)
+    decades = math.log10(reach * reach)
+    steps = (1.0, 2.0, 5.0) if decades < (3 if wide else 1.4) else (1.0, 3.0) if decades < 2.2 else (1.0,)
+    axes.xaxis.set_major_locator(LogLocator(base=10, subs=steps, numticks=12))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: plot.tick(value)))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.grid(visible=True, axis="x", color=_FAINT, linewidth=0.6, alpha=0.5)
+
+
+def _mark(axes: Axes, x: float, point: Point, plot: Scatter) -> None:
+    colour, marker = style_of(plot.systems, point.system)
+    if point.low is not None and point.high is not None:
+        axes.vlines(x, point.low, point.high, color=colour, linewidth=2.2, alpha=0.55)
+    axes.plot([x], [point.y], marker=marker, markersize=9, color=colour, markeredgecolor=_PAPER, zorder=5)
+
+
+def _front(axes: Axes, points: Sequence[Point]) -> list[Box]:
+    """Draw the best quality to be had up to each x, and return where the line runs, in pixels.
+
+    It starts from the best that costs nothing.
+    """
+    best = max((p.y for p in points if p.x == 0), default=None)
+    left, right = axes.get_xlim()
+    corners = [] if best is None else [(left, best)]
+    for point in sorted((p for p in points if p.x), key=lambda p: (p.x or 0.0, -p.y)):
+        if best is None or point.y > best:
+            if best is not None:
+                corners.append((float(point.x or 0.0), best))
+            corners.append((float(point.x or 0.0), point.y))
+            best = point.y
+    if not corners or best is None:
+        return []
+    corners.append((right, best))
+    axes.plot(
+        [x for x, _ in corners],
+        [y for _, y in corners],
+        color=_INK,
+        linewidth=1.2,
+        linestyle=(0, (4, 3)),
+        alpha=0.7,
+        zorder=1,
+    )
+    pixels = [tuple(map(float, axes.transData.transform(corner))) for corner in corners]
+    return [
+        (min(a[0], b[0]) - 1, min(a[1], b[1]) - 1, max(a[0], b[0]) + 1, max(a[1], b[1]) + 1)
+        for a, b in pairwise(pixels)
+    ]
+
+
+def _y_range(points: Sequence[Point]) -> tuple[float, float]:
+    lows = [p.y if p.low is None else p.low for p in points]
+    highs = [p.y if p.high is None else p.high for p in points]
+    low, high = min(lows, default=0.0), max(highs, default=1.0)
+    margin = max(0.04, 0.08 * (high - low))
+    return low - margin, high + margin
+
+
+def _inline(svg: str, title: str, prefix: str) -> str:
+    """Make the SVG fit for a page: no prologue, ids of its own, CSS colours, a name for screen readers."""
+    from html import escape
+
+    svg = svg[svg.index("<svg") :]
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
+    for stand_in, variable in _VARIABLES.items():
+        svg = svg.replace(stand_in, variable)
+    svg = re.sub(r'\bid="([^"]+)"', rf'id="{prefix}-\1"', svg)
+    svg = re.sub(r"url\(#([^)]+)\)", rf"url(#{prefix}-\1)", svg)
+    svg = re.sub(r'href="#([^"]+)"', rf'href="#{prefix}-\1"', svg)
+    svg = svg.replace(f"'{_FONT}'", "inherit").replace(_FONT, "inherit")
+    svg = re.sub(r'(<svg[^>]*?) width="([\d.]+)pt" height="([\d.]+)pt"', r"\1", svg, count=1)
+    svg = re.sub(r' xmlns(:xlink)?="[^"]*"', "", svg).replace("xlink:href", "href")
+    name = escape(title, quote=True)
+    return svg.replace("<svg", f'<svg role="img" aria-label="{name}"', 1).strip()

@@ -1,0 +1,193 @@
+"""A report as one HTML file that asks the network for nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from evals.metrics.catalog import metric_info
+from evals.report import text
+from evals.report.layout import (
+    comparison_tables,
+    cost_table,
+    latency_table,
+    leaderboard,
+    leading_metrics,
+    outcome_table,
+    ranked,
+)
+from evals.report.model import BenchmarkSummary, Cell, Comparison, MetricResult, Report
+from evals.report.palette import style_of
+from evals.report.plots import NARROW, WIDE, Point, Scatter, scatter_svg
+
+if TYPE_CHECKING:
+    from jinja2 import Template
+
+__all__ = ["render_html"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Bar:
+    """A row of a forest plot: the interval's place on the scale 0..1 in percent, and its figures."""
+
+    name: str
+    colour: str
+    left: float | None
+    width: float | None
+    point: float | None
+    mean: str
+    interval: str
+    n: str
+    missing: bool
+    bound: str
+    remark: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Figure:
+    """A plot in both sizes."""
+
+    title: str
+    wide: str
+    narrow: str
+
+
+def render_html(report: Report) -> str:
+    """Return the page. Everything that came from models, documents or configs is escaped."""
+    order = [system.name for system in ranked(report)]
+    leading = set(leading_metrics(report))
+    rest = [comparison for comparison in report.comparisons if comparison.metric not in leading]
+    return _template().render(
+        report=report,
+        systems=ranked(report),
+        colour={name: style_of(order, name)[0] for name in order},
+        leaderboard=leaderboard(report),
+        figures=_figures(report, order),
+        forests=[(benchmark, _forest(report, benchmark, order)) for benchmark in report.benchmarks],
+        comparisons=comparison_tables([c for c in report.comparisons if c.metric in leading]),
+        more_comparisons=comparison_tables(_telling(rest)),
+        tables=[latency_table(report), cost_table(report), outcome_table(report)],
+        spec=_yaml(report.spec),
+        text=text,
+    )
+
+
+@cache
+def _template() -> Template:
+    from importlib import resources
+
+    from jinja2 import Environment, StrictUndefined
+
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    source = resources.files("evals.report").joinpath("template.html").read_text(encoding="utf-8")
+    return environment.from_string(source)
+
+
+def _telling(comparisons: Sequence[Comparison]) -> list[Comparison]:
+    """Leave out metrics in which no two systems differ: all saw the same passages."""
+    differing = {c.metric for c in comparisons if c.difference != 0}
+    return [c for c in comparisons if c.metric in differing]
+
+
+def _figures(report: Report, order: Sequence[str]) -> list[_Figure]:
+    figures = []
+    for number, benchmark in enumerate(report.benchmarks):
+        if benchmark.leading is None:
+            continue
+        name = f"{benchmark.name}/{benchmark.leading}"
+        cost = _points(report, benchmark, order, _cost)
+        time = _points(report, benchmark, order, lambda cell: cell.latency.total_p50)
+        for kind, points, label, tick in (
+            ("cost", cost, "USD per 1,000 samples, log scale", text.money),
+            ("time", time, "median time to a whole answer, log scale", text.duration),
+        ):
+            if not points:
+                continue
+            title = f"{name} against {kind}"
+            plot = Scatter(
+                title=f"{title}: {_described(points, tick)}",
+                x_label=label,
+                y_label=name,
+                points=points,
+                systems=order,
+                tick=tick,
+            )
+            wide, narrow = (
+                scatter_svg(plot, size, f"f{number}{kind}{short}")
+                for size, short in ((WIDE, "w"), (NARROW, "n"))
+            )
+            figures.append(_Figure(title=title, wide=wide, narrow=narrow))
+    return figures
+
+
+def _cost(cell: Cell) -> float | None:
+    per_1k = cell.cost.per_1k_samples
+    return None if per_1k is None else float(per_1k)
+
+
+def _points(
+    report: Report, benchmark: BenchmarkSummary, order: Sequence[str], x: Callable[[Cell], float | None]
+) -> list[Point]:
+    systems = {system.name: system for system in report.systems}
+    points = []
+    for name in order:
+        result = systems[name].metrics.get(f"{benchmark.name}/{benchmark.leading}")
+        if result is not None and result.estimate is not None:
+            one = result.estimate
+            value = x(systems[name].benchmarks[benchmark.name])
+            points.append(Point(system=name, x=value, y=one.mean, low=one.low, high=one.high))
+    return points
+
+
+def _described(points: Sequence[Point], tick: Callable[[float], str]) -> str:
+    return "; ".join(
+        f"{p.system} {text.score(p.y)} at {text.UNKNOWN if p.x is None else tick(p.x)}" for p in points
+    )
+
+
+def _forest(
+    report: Report, benchmark: BenchmarkSummary, order: Sequence[str]
+) -> list[tuple[str, str, list[_Bar]]]:
+    """Return for each metric its name, what it measures, and a row for each system."""
+    systems = {system.name: system for system in report.systems}
+    groups = []
+    for metric in benchmark.metrics:
+        results = [(name, systems[name].metrics.get(f"{benchmark.name}/{metric}")) for name in order]
+        bars = [
+            _bar(name, style_of(order, name)[0], result) for name, result in results if result is not None
+        ]
+        groups.append((metric, metric_info(metric).what, bars))
+    return groups
+
+
+def _bar(name: str, colour: str, result: MetricResult) -> _Bar:
+    estimate = result.estimate
+    low, high = (estimate.low, estimate.high) if estimate else (None, None)
+    drawn = low is not None and high is not None
+    return _Bar(
+        name=name,
+        colour=colour,
+        left=_percent(low) if drawn else None,
+        width=max(0.4, _percent(high) - _percent(low)) if drawn else None,
+        point=_percent(estimate.mean) if estimate else None,
+        mean=text.score(estimate.mean if estimate else None),
+        interval=text.interval(low, high),
+        n=text.count(result.n, result.total),
+        missing=result.n < result.total,
+        bound=text.score(result.mean_if_missing_wrong),
+        remark=next(iter(result.reasons), "not measured") if estimate is None else "",
+    )
+
+
+def _percent(value: float | None) -> float:
+    return round(100 * min(1.0, max(0.0, value or 0.0)), 2)
+
+
+def _yaml(spec: Any) -> str:
+    import yaml
+
+    return yaml.safe_dump(dict(spec), sort_keys=False, allow_unicode=True, width=96) if spec else ""
