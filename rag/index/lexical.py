@@ -121,9 +121,12 @@ class LexicalWriter:
 
     def delete(self, rows: Iterable[int]) -> None:
         """Remove passages by row number; numbers that are not held are ignored."""
-        with _tantivy_errors(self._folder):
-            for row in rows:
-                self._writer.delete_documents_by_term("row", row)
+        import tantivy
+
+        # By query: `delete_documents_by_term` makes a signed term, which no unsigned field holds (0.27).
+        for row in rows:
+            with _tantivy_errors(self._folder):
+                self._writer.delete_documents_by_query(tantivy.Query.term_query(_schema(), "row", row))
 
     def commit(self) -> None:
         """Make the changes durable and visible; takes about 100 ms however few they are."""
@@ -157,7 +160,8 @@ def _field(language: str | None) -> str:
 
 
 def _terms(query: str, field: str) -> list[str]:
-    terms = _analyzer(field).analyze(query[:MAX_QUERY_CHARS])
+    text = query[:MAX_QUERY_CHARS].encode("utf-8", "replace").decode()
+    terms = _analyzer(field).analyze(text)
     return list(dict.fromkeys(terms))[:MAX_TERMS]
 
 

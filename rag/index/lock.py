@@ -67,9 +67,10 @@ class WriterLock:
                 f"cannot write to {folder}: {exc.strerror}. Make the folder writable, or set RAGASSAY_HOME."
             ) from exc
         deadline = time.monotonic() + PATIENCE_S
+        named: Holder | None = None
         while not _flock(descriptor, fcntl.LOCK_EX):
+            named = _read_holder(folder) or named
             if time.monotonic() > deadline:
-                named = _read_holder(folder)
                 os.close(descriptor)
                 raise CollectionLockedError(
                     f"the collection {folder.name!r} is being written by {named or 'another process'}; "

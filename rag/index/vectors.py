@@ -51,14 +51,17 @@ class VectorStore:
         from chromadb.config import Settings
 
         self._folder = folder
-        with _chroma_errors(folder):
-            self._client = chromadb.PersistentClient(
-                path=str(folder / STORE_FOLDER), settings=Settings(anonymized_telemetry=False)
-            )
-            self._collection = self._client.get_or_create_collection(
-                name, embedding_function=None, configuration={"hnsw": HNSW}
-            )
-            self._batch = self._client.get_max_batch_size()
+        path = str(folder / STORE_FOLDER)
+        try:
+            with _chroma_errors(folder):
+                self._client = chromadb.PersistentClient(path=path, settings=Settings(anonymized_telemetry=False))
+                self._collection = self._client.get_or_create_collection(
+                    name, embedding_function=None, configuration={"hnsw": HNSW}
+                )
+                self._batch = self._client.get_max_batch_size()
+        except RagassayError:
+            _forget(path)
+            raise
 
     def close(self) -> None:
         """Release the files; harmless when called twice."""
@@ -105,6 +108,14 @@ def destroy(folder: Path) -> None:
     shutil.rmtree(folder / STORE_FOLDER, ignore_errors=True)
 
 
+def _forget(path: str) -> None:
+    # A store that failed to open stays in Chroma's table of open ones, and would fail for ever.
+    from chromadb.api.shared_system_client import SharedSystemClient
+
+    SharedSystemClient._identifier_to_system.pop(path, None)  # noqa: SLF001
+    SharedSystemClient._identifier_to_refcount.pop(path, None)  # noqa: SLF001
+
+
 def _metadata(chunk: Chunk) -> dict[str, str | int | float | bool]:
     own: dict[str, str | int | float | bool | None] = {
         "source": chunk.source,
@@ -129,7 +140,7 @@ def _chroma_errors(folder: Path) -> Iterator[None]:
         yield
     except RagassayError:
         raise
-    except (ChromaError, OSError, ValueError, RuntimeError) as exc:
+    except (ChromaError, OSError, ValueError, RuntimeError, AttributeError) as exc:
         raise refused(exc, folder) or CollectionError(
             f"the vector store of the collection {folder.name!r} failed ({str(exc)[:200]}); "
             f"rebuild it with 'ragassay collections repair {folder.name}'."
