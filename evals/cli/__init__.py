@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 import sys
 
-import evals.cli.demo
-import evals.cli.runs
-import rag.cli.collections
-import rag.cli.documents
-import rag.cli.local  # noqa: F401  imported for its commands, as the three above
+from evals.cli import demo, runs
+from rag.cli import collections, documents, local
 from rag.cli.app import app
 
-__all__ = ["main"]
+__all__ = ["COMMAND_MODULES", "main"]
+
+# Importing a module adds its commands to the application.
+COMMAND_MODULES = (documents, collections, runs, demo, local)
 
 
 def main() -> None:

@@ -14,12 +14,14 @@ import typer
 from rag.cli.app import JsonOption, app
 
 if TYPE_CHECKING:
-    from evals import RunResult
+    from evals import Forecast, RunResult
     from evals.runner.progress import Progress, ProgressState
 
-__all__: list[str] = []
+__all__ = ["finish", "print_forecast", "run_progress"]
 
-evaluation = typer.Typer(no_args_is_help=True, help="Compare providers and systems: run, resume, score, report.")
+evaluation = typer.Typer(
+    no_args_is_help=True, help="Compare providers and systems: run, resume, score, report."
+)
 app.add_typer(evaluation, name="eval")
 
 RunArgument = Annotated[Path, typer.Argument(help="A run folder.", metavar="RUN")]
@@ -45,7 +47,9 @@ def list_all(as_json: JsonOption = False) -> None:
     if as_json:
         print_json({"benchmarks": benchmarks, "metrics": metrics})
         return
-    print_table(("benchmark", "licence", "citation"), [(b["name"], b["licence"], b["citation"]) for b in benchmarks])
+    print_table(
+        ("benchmark", "licence", "citation"), [(b["name"], b["licence"], b["citation"]) for b in benchmarks]
+    )
     print_table(("metric", "measures", "source"), [(m["name"], m["measures"], m["source"]) for m in metrics])
 
 
@@ -56,8 +60,12 @@ def run(
     config: Annotated[Path, typer.Argument(help="A config file; configs/ holds examples.", metavar="CONFIG")],
     out: OutOption = None,
     limit: Annotated[int | None, typer.Option(min=1, help="At most N samples of each benchmark.")] = None,
-    budget: Annotated[float | None, typer.Option(min=0, metavar="USD", help="Stop before spending more.")] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print calls, tokens and cost expected.")] = False,
+    budget: Annotated[
+        float | None, typer.Option(min=0, metavar="USD", help="Stop before spending more.")
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print calls, tokens and cost expected.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Ask every sample of every system, journal each reply, score, and print the table."""
@@ -69,7 +77,7 @@ def run(
         if as_json:
             print_json(forecast.to_json())
         else:
-            _print_forecast(forecast)
+            print_forecast(forecast)
         return
     with run_progress() as progress:
         result = evals.run(config, out=out, limit=limit, budget=budget, progress=progress)
@@ -97,8 +105,12 @@ def rescore(run: RunArgument, as_json: JsonOption = False) -> None:
 @evaluation.command(epilog="Example: ragassay eval report runs/2026-11-21 --format html -o report.html")
 def report(
     run: RunArgument,
-    output_format: Annotated[Format, typer.Option("--format", "-f", help="How it is written.")] = Format.TABLE,
-    output: Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write it to FILE.")] = None,
+    output_format: Annotated[
+        Format, typer.Option("--format", "-f", help="How it is written.")
+    ] = Format.TABLE,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write it to FILE.")
+    ] = None,
 ) -> None:
     """Show what a run found: quality with intervals, cost, latency, differences between systems."""
     import evals
@@ -137,7 +149,9 @@ def run_progress() -> Iterator[Progress]:
             label = {"contexts": "retrieving", "calls": "asking", "scores": "scoring"}[state.phase]
             lines = {label: (state.done, state.total, "")}
             for name, system in state.systems.items():
-                info = system.stopped or (f"{system.failed} failed" if system.failed else f"${system.cost_usd:.4f}")
+                info = system.stopped or (
+                    f"{system.failed} failed" if system.failed else f"${system.cost_usd:.4f}"
+                )
                 lines[f"  {name}"] = (system.done, system.total, info)
             for line, (done, total, info) in lines.items():
                 if line not in tasks:
@@ -147,11 +161,12 @@ def run_progress() -> Iterator[Progress]:
         yield show
 
 
-def _print_forecast(forecast: Any) -> None:
+def print_forecast(forecast: Forecast) -> None:
+    """Print what a run will take, system by system."""
     from rag.cli.show import print_table
 
     print_table(
-        ("system", "calls", "input tokens", "output tokens", "cost (USD)"),
+        ("system", "calls", "input tokens", "output tokens, at most", "cost (USD)"),
         [row.cells() for row in forecast.systems],
         right=(1, 2, 3, 4),
     )
