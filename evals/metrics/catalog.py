@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["METRICS", "RETRIEVAL", "MetricInfo", "metric_info"]
+__all__ = ["METRICS", "RETRIEVAL", "MetricInfo", "metric_info", "of_retrieval"]
 
 RETRIEVAL = ("recall@5", "recall@10", "mrr", "ndcg@10")
 
@@ -98,3 +98,8 @@ def metric_info(name: str) -> MetricInfo:
     """Return what is known of a metric; a name such as `recall@20` or a foreign one gets a plain entry."""
     known = METRICS.get(name)
     return known or MetricInfo(path="", what=name)
+
+
+def of_retrieval(name: str) -> bool:
+    """True for measures of the retrieval alone: systems that saw the same passages share their value."""
+    return name == "mrr" or name.startswith(("recall@", "ndcg@"))

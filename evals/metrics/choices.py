@@ -16,6 +16,7 @@ from rag.text import fold, words
 __all__ = ["Choice", "extract_choice", "letters"]
 
 _MAX_CHARS = 20_000
+_RUNS = re.compile(r"([\W_])\1{2,}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -51,7 +52,8 @@ def extract_choice(reply: str, choices: tuple[str, ...]) -> Choice:
         reply: what the model wrote, without its reasoning; at most the last 20,000 characters are read.
         choices: the options' texts, in the order of their letters.
     """
-    text = reply[-_MAX_CHARS:].strip()
+    # Long runs of blanks and stars are squeezed: the patterns would spend quadratic time on them.
+    text = _RUNS.sub(r"\1\1", reply[-_MAX_CHARS:]).strip()
     if not text:
         return Choice(letter=None, rule="unparsed")
     text = _without_repeated_options(text, len(choices))
@@ -72,16 +74,18 @@ class _Patterns:
     letter: re.Pattern[str]
 
 
-_OPENING = r"[\s*_`\"'“‘(\[{<$]*"
+_OPENING = r"[\s*_`\"'“‘(\[{<$]{0,12}"
 # A, E, I, O are words too: taken as letters only where no lower-case word follows, save for connectives.
 _NOT_A_WORD = (
     r"(?!(?<=[AEIO])\s+(?!(?:because|since|as|is|and|but|due|which|pois|porque|que|por|já|é|com)\b)[a-zà-ÿ])"
 )
 _SUBJECT = (
     r"(?:answers?|choice|option|solution|resposta|alternativa|op[çc][ãa]o|letra|gabarito|item)"
-    r"(?:\s+(?:final|correct|corret[ao]|cert[ao]|right|best|choice|option|answer|letter))*"
+    r"(?:\s+(?:final|correct|corret[ao]|cert[ao]|right|best|choice|option|answer|letter)){0,4}"
 )
-_VERB = r"(?:\s*[*_]*\s*(?::|=|-{1,2}>?|→|\b(?:is|would be|must be|should be|é|seria|ser[áa])\b))+"
+_VERB = (
+    r"(?:\s{0,4}[*_]*\s{0,4}(?::|=|-{1,2}>?|→|\b(?:is|would be|must be|should be|é|seria|ser[áa])\b)){1,3}"
+)
 _KIND = r"(?:(?:the|a|o)\s+)?(?:(?:option|letter|choice|answer|letra|alternativa|op[çc][ãa]o|item)\s*:?\s*)?"
 
 

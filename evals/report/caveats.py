@@ -29,7 +29,7 @@ def run_warnings(
         found += _benchmark(benchmark)
     for system in systems:
         found += [*_calls(system), *_by_construction(system), *_money(system), *_time(system)]
-    found += _different_load(systems)
+    found += [*_assumed_prices(systems), *_different_load(systems)]
     return tuple(dict.fromkeys(found))
 
 
@@ -110,11 +110,6 @@ def _by_construction(system: SystemSummary) -> list[str]:
 def _money(system: SystemSummary) -> list[str]:
     cost = system.overall.cost
     found = []
-    if system.price and system.price.kind == "per_hour":
-        found.append(
-            f"{system.name}: its cost assumes {text.money(system.price.usd_per_hour)} per busy hour, "
-            "a figure from the config, not a bill."
-        )
     if cost.total is None and system.overall.received:
         found.append(f"{system.name}: its price is unknown, and so is what it cost.")
     elif cost.unpriced:
@@ -134,6 +129,17 @@ def _time(system: SystemSummary) -> list[str]:
     if latency.n == 0 and system.overall.received:
         return [f"{system.name}: no reply was timed, so its speed is unknown."]
     return []
+
+
+def _assumed_prices(systems: Sequence[SystemSummary]) -> list[str]:
+    rates: dict[str, list[str]] = {}
+    for system in systems:
+        if system.price and system.price.kind == "per_hour":
+            rates.setdefault(text.money(system.price.usd_per_hour), []).append(system.name)
+    return [
+        f"{', '.join(names)}: cost assumes {rate} per busy hour, a figure from the config, not a bill."
+        for rate, names in rates.items()
+    ]
 
 
 def _different_load(systems: Sequence[SystemSummary]) -> list[str]:

@@ -67,23 +67,21 @@ def money(value: Decimal | float | None) -> str:
 
 
 def durations(first: float | None, second: float | None) -> str:
-    """Return `462 / 668 ms`: two waiting times in one unit, that of the second."""
-    if first is None or second is None:
-        return duration(first)
+    """Return `462 / 668 ms`: two waiting times, the unit once where it is the same."""
     low, high = duration(first), duration(second)
-    unit = high.rpartition(" ")[2]
-    if not low.endswith(f" {unit}"):
-        low = f"{first / 1000:,.1f} s"
-    return f"{low.removesuffix(f' {unit}')} / {high}"
+    value, _, unit = low.rpartition(" ")
+    return f"{value} / {high}" if value and high.endswith(f" {unit}") else f"{low} / {high}"
 
 
 def duration(milliseconds: float | None) -> str:
-    """Return milliseconds below 10 s, seconds above; `unknown` for None."""
+    """Return a waiting time with about three significant digits, in ms or s; `unknown` for None."""
     if milliseconds is None:
         return UNKNOWN
-    if milliseconds < 10:
-        return f"{milliseconds:.1f} ms"
-    return f"{milliseconds:,.0f} ms" if milliseconds < 10_000 else f"{milliseconds / 1000:,.1f} s"
+    seconds = milliseconds / 1000
+    if seconds >= 1:
+        decimals = 2 if seconds < 10 else 1 if seconds < 100 else 0
+        return f"{seconds:,.{decimals}f}".removesuffix(".0").removesuffix(".00") + " s"
+    return f"{milliseconds:.1f}".removesuffix(".0") + " ms" if milliseconds < 10 else f"{milliseconds:.0f} ms"
 
 
 def concurrency(latency: Latency) -> str:

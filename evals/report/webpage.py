@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from evals.metrics.catalog import metric_info
+from evals.metrics.catalog import metric_info, of_retrieval
 from evals.report import text
 from evals.report.layout import (
     comparison_tables,
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from jinja2 import Template
 
 __all__ = ["render_html"]
+
+_NEUTRAL = "var(--soft)"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -160,8 +162,23 @@ def _forest(
         bars = [
             _bar(name, style_of(order, name)[0], result) for name, result in results if result is not None
         ]
+        if of_retrieval(metric):
+            bars = _shared(bars)
         groups.append((metric, metric_info(metric).what, bars))
     return groups
+
+
+def _shared(bars: Sequence[_Bar]) -> list[_Bar]:
+    """Join the rows of systems that saw the same passages, and so have the same figures."""
+    joined: dict[tuple[object, ...], list[_Bar]] = {}
+    for bar in bars:
+        joined.setdefault((bar.mean, bar.interval, bar.n, bar.remark), []).append(bar)
+    return [
+        group[0]
+        if len(group) == 1
+        else replace(group[0], name=", ".join(b.name for b in group), colour=_NEUTRAL)
+        for group in joined.values()
+    ]
 
 
 def _bar(name: str, colour: str, result: MetricResult) -> _Bar:
