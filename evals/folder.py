@@ -91,7 +91,7 @@ class RunFolder:
         folder.check_free()
         try:
             path.mkdir(parents=True, exist_ok=True)
-            _replace(path / "spec.yaml", spec_yaml.encode())
+            _replace(path / "spec.yaml", [spec_yaml.encode()])
             _replace_lines(path / "samples.jsonl", (dumps(sample_to_json(s)) for s in samples))
             folder.write({"format": FORMAT, **state})
         except OSError as exc:
@@ -133,7 +133,7 @@ class RunFolder:
         Raises:
             StorageError: the file system refused; the old content stays.
         """
-        _replace(self.path / "run.json", json.dumps(state, indent=2, ensure_ascii=False).encode() + b"\n")
+        _replace_lines(self.path / "run.json", [json.dumps(state, indent=2).encode()])
 
     def update(self, **changes: Any) -> None:
         """Change some keys of `run.json`."""
@@ -242,11 +242,16 @@ def _plain_lines(path: Path) -> Iterator[Any]:
 
 
 def _replace_lines(path: Path, lines: Iterable[bytes]) -> None:
+    _replace(path, (line + b"\n" for line in lines))
+
+
+def _replace(path: Path, pieces: Iterable[bytes]) -> None:
+    """Write the whole file beside `path` first, so that a reader never sees half of it."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{time.monotonic_ns()}")
     try:
         with temporary.open("wb") as file:
-            for line in lines:
-                file.write(line + b"\n")
+            for piece in pieces:
+                file.write(piece)
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
@@ -255,7 +260,3 @@ def _replace_lines(path: Path, lines: Iterable[bytes]) -> None:
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
-
-
-def _replace(path: Path, data: bytes) -> None:
-    _replace_lines(path, [data.removesuffix(b"\n")])
