@@ -157,15 +157,26 @@ class Worker:
         Raises:
             LoadError: why it cannot be read; past a limit, which one.
         """
-        child = self._running()
-        with _Alarm(self._limits.wall_s, child) as alarm:
-            reply = self._exchange(child, data, name)
+        child, reply, overran = self._attempt(data, name)
+        if reply is None and child.returncode == -signal.SIGKILL and not (overran or self._closed):
+            child, reply, overran = self._attempt(
+                data, name
+            )  # killed from outside: no fault of the file's, once
         if reply is None:
-            raise self._ended(child, overran=alarm.rang)
+            raise self._ended(child, overran=overran)
         answer = decode_reply(reply)
         if isinstance(answer, str):
             raise LoadError(answer)
         return answer
+
+    def _attempt(self, data: bytes, name: str) -> tuple[subprocess.Popen[bytes], bytes | None, bool]:
+        """Return the child, its reply (None where it ended instead) and whether it was ended for its time."""
+        child = self._running()
+        with _Alarm(self._limits.wall_s, child) as alarm:
+            reply = self._exchange(child, data, name)
+        if reply is None:
+            _end(child)
+        return child, reply, alarm.rang
 
     def close(self) -> None:
         """End the child; harmless when called twice, and from another thread."""
@@ -187,6 +198,7 @@ class Worker:
         if fresh:
             with _Alarm(_START_S, child):  # on a busy machine the start must not count as the file's time
                 if self._receive(child) is None:
+                    _end(child)
                     raise self._ended(child, overran=False)
         return child
 
@@ -212,7 +224,6 @@ class Worker:
         return self._receive(child)
 
     def _ended(self, child: subprocess.Popen[bytes], *, overran: bool) -> LoadError:
-        _end(child)
         code = child.returncode
         limits = self._limits
         if self._closed:

@@ -60,7 +60,7 @@ def check(document: Document, chunks: Sequence[Chunk]) -> None:
 TEXT = st.lists(
     st.one_of(
         st.text(max_size=30),
-        st.sampled_from(["\n\n", "\n", ". ", " | ", "# Head\n", "- item\n", "word " * 9, "x" * 90, "Fim. Novo", "。"]),
+        st.sampled_from(["\n\n", "\n", ". ", " | ", "# Head\n", "- item\n", "word " * 9, "x" * 90]),
     ),
     max_size=40,
 ).map("".join)  # fmt: skip
@@ -172,6 +172,13 @@ def test_no_text_gives_no_passage(text: str) -> None:
 def test_impossible_sizes_are_refused(tokens: int, overlap: int) -> None:
     with pytest.raises(ConfigError, match="tokens must be"):
         cut("text", tokens, overlap)
+
+
+def test_text_without_any_token_is_still_cut() -> None:
+    document = make("\u200b" * 5_000)
+    chunks = chunk_document(document, token_spans=lambda _: [], chunk_tokens=10, overlap_tokens=2)
+    check(document, chunks)
+    assert max(len(chunk.text) for chunk in chunks) <= 160
 
 
 def test_a_word_of_a_million_letters_is_split() -> None:

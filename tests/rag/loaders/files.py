@@ -26,9 +26,9 @@ def pdf_bytes(pages: Sequence[str], *, outline: Sequence[tuple[str, int]] = (), 
         )
         objects.append(b"<< /Length %d >>\nstream\n%s\nendstream" % (len(body), body))
         objects.append(
-            b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 612 792] /Contents %d 0 R /Resources << /Font "
-            b"<< /F1 << /Type /Font /Subtype /Type1 /BaseFont /Helvetica /Encoding /WinAnsiEncoding >> >> >> >>"
-            % len(objects)
+            b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 612 792] /Contents %d 0 R /Resources << /Font"
+            b" << /F1 << /Type /Font /Subtype /Type1 /BaseFont /Helvetica /Encoding /WinAnsiEncoding"
+            b" >> >> >> >>" % len(objects)
         )
         kids.append(len(objects))
     catalog = b"<< /Type /Catalog /Pages 2 0 R >>"
