@@ -20,7 +20,7 @@ from rag.text import content_words, detect_language, sentence_spans
 __all__ = ["ExtractiveProvider"]
 
 _STEM = 6  # letters kept of a word: "prices" and "priced", "provedores" and "provedor" then meet
-_MIN_COVERAGE = 0.3  # of the question's weight; below it the passages do not answer
+_MIN_COVERAGE = 0.3  # of the question's weight, by the best passage; below it the passages do not answer
 _RANK_DISCOUNT = 0.93  # retrieval's own opinion: each rank further down counts a little less
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
@@ -75,13 +75,20 @@ class ExtractiveProvider:
 
 def _answer(request: Request) -> str:
     sentences = _sentences(request.passages)
-    weights = _weights(_stems(request.question), sentences)
-    total = sum(weights.values())
-    best = max(sentences, key=lambda s: _worth(s, weights), default=None)
-    if best is None or not total or _overlap(best, weights) / total < _MIN_COVERAGE:
+    question = _stems(request.question)
+    weights = _weights(question, sentences)
+    if not sentences or _coverage(request.passages, weights) < _MIN_COVERAGE:
         return refusal(detect_language(request.question, among=("en", "pt", "es", "fr", "de")))
+    best = max(sentences, key=lambda s: _worth(s, weights))
     quote = " ".join(best.text.split())
     return f'{quote} [{best.passage}]\n[{best.passage}] "{quote}"'
+
+
+def _coverage(passages: Sequence[Chunk], weights: dict[str, float]) -> float:
+    """Return the largest share of the question's weight that one passage holds, 0 to 1."""
+    total = math.fsum(weights.values())
+    held = (_overlap(_stems(chunk.text), weights) for chunk in passages)
+    return max(held, default=0.0) / total if total else 0.0
 
 
 def _choose(request: Request) -> str:
@@ -89,7 +96,7 @@ def _choose(request: Request) -> str:
     question = _weights(_stems(request.question), sentences)
     options = [_weights(_stems(option) - question.keys(), sentences) for option in request.choices]
     scores = [
-        max((_overlap(s, option) * (1 + _overlap(s, question)) for s in sentences), default=0.0)
+        max((_overlap(s.stems, option) * (1 + _overlap(s.stems, question)) for s in sentences), default=0.0)
         / math.sqrt(max(len(option), 1))
         for option in options
     ]
@@ -97,11 +104,16 @@ def _choose(request: Request) -> str:
 
 
 def _sentences(passages: Sequence[Chunk]) -> list[_Sentence]:
-    return [
-        _Sentence(number, chunk.text[start:end], _stems(chunk.text[start:end]))
+    texts = (
+        (number, chunk.text[start:end])
         for number, chunk in enumerate(passages, start=1)
         for start, end in sentence_spans(chunk.text)
-    ]
+    )
+    return [_Sentence(number, text, _stems(text)) for number, text in texts if not _is_heading(text)]
+
+
+def _is_heading(text: str) -> bool:
+    return text.startswith("#") or (len(text) < 60 and text[-1] not in '.!?…|:;"”»)')
 
 
 def _stems(text: str) -> frozenset[str]:
@@ -114,11 +126,11 @@ def _weights(stems: frozenset[str], sentences: Sequence[_Sentence]) -> dict[str,
     return {stem: math.log(1 + len(sentences) / (1 + found[stem])) for stem in stems}
 
 
-def _overlap(sentence: _Sentence, weights: dict[str, float]) -> float:
+def _overlap(stems: frozenset[str], weights: dict[str, float]) -> float:
     # In the order of the weights, so that sums do not depend on the hash seed.
-    return math.fsum(weight for stem, weight in weights.items() if stem in sentence.stems)
+    return math.fsum(weight for stem, weight in weights.items() if stem in stems)
 
 
 def _worth(sentence: _Sentence, weights: dict[str, float]) -> float:
     brevity = 1 / math.sqrt(1 + len(sentence.stems) / 20)
-    return _overlap(sentence, weights) * brevity * _RANK_DISCOUNT**sentence.passage
+    return _overlap(sentence.stems, weights) * brevity * _RANK_DISCOUNT**sentence.passage
