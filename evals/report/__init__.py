@@ -49,15 +49,25 @@ def render(report: Report, fmt: str = "table") -> str:
     return text
 
 
-def report(run_folder: Path | str, fmt: str = "table", output: Path | str | None = None) -> str:
+def report(
+    run_folder: Path | str,
+    *,
+    format: str = "table",  # noqa: A002  # the option's own name
+    output: Path | str | None = None,
+) -> str:
     """Return the report of a run as text, and write it to `output` where that is given.
+
+    Args:
+        run_folder: what `run` made.
+        format: one of FORMATS: `table`, `json`, `md` or `html`.
+        output: a file, replaced where it exists.
 
     Raises:
         RunError: `run_folder` is not a run folder, or a part of it cannot be read.
         UnknownNameError: no such format; the message suggests the nearest.
         StorageError: `output` cannot be written.
     """
-    text = render(build(run_folder), fmt)
+    text = render(build(run_folder), format)
     if output is not None:
         path = Path(output).expanduser()
         try:

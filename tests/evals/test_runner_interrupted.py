@@ -45,34 +45,39 @@ def start(folder: Path, verb: str) -> subprocess.Popen[str]:
     )
 
 
+def end(process: subprocess.Popen[str]) -> None:
+    process.kill()
+    process.communicate(timeout=10)
+
+
 def prepare(folder: Path, base_url: str, **limits: object) -> None:
     write_questions(folder / "questions.jsonl", _SAMPLES)
     limits = {"concurrency": _WIDTH, "max_attempts": 1, "timeout_s": 30, **limits}
     (folder / "c.yaml").write_text(json.dumps(run_data(base_url, "a", "b", limits=limits)))
 
 
-def wait_for_replies(folder: Path, number: int) -> None:
+def wait_for_replies(process: subprocess.Popen[str], folder: Path, number: int) -> None:
+    """Return when the journal holds `number` replies, or the process has ended."""
     journal = folder / "run" / "journal.jsonl"
     deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
+    while time.monotonic() < deadline and process.poll() is None:
         if journal.exists() and journal.read_bytes().count(b"\n") >= number:
             return
-        time.sleep(0.01)
-    raise AssertionError("the run never got under way")
+        time.sleep(0.005)
+    assert process.poll() is not None, "the run never got under way"
 
 
 def kill_and_resume(tmp_path: Path, *, kills: int, seed: int) -> None:
     """Kill a run `kills` times at random points, and check what the server saw."""
     rng = random.Random(seed)
-    with FakeServer(Behaviour(latency_s=0.02)) as server:
+    with FakeServer(Behaviour(latency_s=0.05)) as server:
         prepare(tmp_path, server.base_url)
         kept = 0
         for kill in range(kills):
             process = start(tmp_path, "resume" if kill else "run")
-            wait_for_replies(tmp_path, kept + 1 + rng.randrange(2 * _SAMPLES // (kills + 1)))
-            time.sleep(rng.uniform(0, 0.02))
-            process.kill()
-            process.wait(10)
+            wait_for_replies(process, tmp_path, kept + 1 + rng.randrange(_SAMPLES // kills))
+            time.sleep(rng.uniform(0, 0.1))
+            end(process)
             kept = len(records_of(tmp_path / "run"))
             # What was sent and is not in the journal was in flight; everything else was asked once.
             assert server.counters.requests - kept <= _WIDTH * (kill + 1)
@@ -108,7 +113,7 @@ def test_ctrl_c_leaves_a_run_to_go_on_with(tmp_path: Path) -> None:
     with FakeServer(Behaviour(latency_s=0.03)) as server:
         prepare(tmp_path, server.base_url)
         process = start(tmp_path, "run")
-        wait_for_replies(tmp_path, 20)
+        wait_for_replies(process, tmp_path, 20)
         process.send_signal(signal.SIGINT)
         interrupted = time.monotonic()
         output, _ = process.communicate(timeout=10)
@@ -128,11 +133,11 @@ def test_a_second_ctrl_c_does_not_wait(tmp_path: Path) -> None:
         prepare(tmp_path, server.base_url)
         server.script(*[Behaviour()] * 3, default=Behaviour(fault="never_reply"))
         process = start(tmp_path, "run")
-        wait_for_replies(tmp_path, 3)
+        wait_for_replies(process, tmp_path, 3)
         process.send_signal(signal.SIGINT)
         time.sleep(0.02)
         process.send_signal(signal.SIGINT)
-        process.wait(5)
+        process.communicate(timeout=5)
         assert process.returncode in {130, -signal.SIGINT}
         assert len(records_of(tmp_path / "run")) == 3
 
@@ -142,12 +147,11 @@ def test_two_processes_cannot_work_on_a_run(tmp_path: Path) -> None:
         prepare(tmp_path, server.base_url)
         process = start(tmp_path, "run")
         try:
-            wait_for_replies(tmp_path, 1)
+            wait_for_replies(process, tmp_path, 1)
             with pytest.raises(RunError, match=f"in use by process {process.pid}"):
                 evals.resume(tmp_path / "run")
         finally:
-            process.kill()
-            process.wait(10)
+            end(process)
         config, text = given_config(tmp_path / "c.yaml", limit=None, budget=None)
         assert len(resolve_spec(config, text).benchmarks[0].samples) == _SAMPLES
         with RunFolder.open(tmp_path / "run").locked():

@@ -56,22 +56,75 @@ class Profile:
 
 
 PROFILES = (
-    Profile(name="extractive", skill=0.45, provider="extractive", model="extractive", usd="0", ttft=0.004,
-            total=0.004, concurrency=1, price=Price(kind="free", source="runs on this machine")),
-    Profile(name="smollm2-rag", skill=0.35, provider="local", model="smollm2-135m", usd="0.00009", ttft=2.1,
-            total=4.0, concurrency=1, price=Price(kind="per_hour", usd_per_hour=Decimal("0.08"))),
-    Profile(name="smollm2-closed-book", skill=0.12, provider="local", model="smollm2-135m", rag=False,
-            usd="0.00004", ttft=0.4, total=1.9, concurrency=1,
-            price=Price(kind="per_hour", usd_per_hour=Decimal("0.08"))),
-    Profile(name="groq-llama-70b", skill=0.82, provider="groq", model="llama-3.3-70b-versatile", usd="0.00071",
-            ttft=0.21, total=0.55, failing=0.06,
-            price=Price(kind="per_token", input_per_mtok=Decimal("0.59"), output_per_mtok=Decimal("0.79"),
-                        as_of="2026-11-01", source="genai-prices")),
-    Profile(name="gpt-4o-mini", skill=0.80, provider="openai", model="gpt-4o-mini", usd="0.00029", ttft=0.48,
-            total=1.4, price=Price(kind="per_token", input_per_mtok=Decimal("0.15"),
-                                   output_per_mtok=Decimal("0.60"), as_of="2026-11-01", source="genai-prices")),
+    Profile(
+        name="extractive",
+        skill=0.45,
+        provider="extractive",
+        model="extractive",
+        usd="0",
+        ttft=0.004,
+        total=0.004,
+        concurrency=1,
+        price=Price(kind="free", source="runs on this machine"),
+    ),
+    Profile(
+        name="smollm2-rag",
+        skill=0.35,
+        provider="local",
+        model="smollm2-135m",
+        usd="0.00009",
+        ttft=2.1,
+        total=4.0,
+        concurrency=1,
+        price=Price(kind="per_hour", usd_per_hour=Decimal("0.08")),
+    ),
+    Profile(
+        name="smollm2-closed-book",
+        skill=0.12,
+        provider="local",
+        model="smollm2-135m",
+        rag=False,
+        usd="0.00004",
+        ttft=0.4,
+        total=1.9,
+        concurrency=1,
+        price=Price(kind="per_hour", usd_per_hour=Decimal("0.08")),
+    ),
+    Profile(
+        name="groq-llama-70b",
+        skill=0.82,
+        provider="groq",
+        model="llama-3.3-70b-versatile",
+        usd="0.00071",
+        ttft=0.21,
+        total=0.55,
+        failing=0.06,
+        price=Price(
+            kind="per_token",
+            input_per_mtok=Decimal("0.59"),
+            output_per_mtok=Decimal("0.79"),
+            as_of="2026-11-01",
+            source="genai-prices",
+        ),
+    ),
+    Profile(
+        name="gpt-4o-mini",
+        skill=0.80,
+        provider="openai",
+        model="gpt-4o-mini",
+        usd="0.00029",
+        ttft=0.48,
+        total=1.4,
+        price=Price(
+            kind="per_token",
+            input_per_mtok=Decimal("0.15"),
+            output_per_mtok=Decimal("0.60"),
+            as_of="2026-11-01",
+            source="genai-prices",
+        ),
+    ),
     Profile(name="house-model", skill=0.7, provider="lab", model="house-7b", usd=None, ttft=0.9, total=2.2),
-)  # fmt: skip
+)
 
 
 def make_run(
@@ -89,14 +142,27 @@ def make_run(
     benchmarks = []
     if questions:
         benchmarks.append(
-            BenchmarkFacts(name="docqa", metrics=(*DOCQA, *RETRIEVAL), data="handbook/questions.jsonl",
-                           sha256="ab" * 32, licence="Apache-2.0")
-        )  # fmt: skip
+            BenchmarkFacts(
+                name="docqa",
+                metrics=(*DOCQA, *RETRIEVAL),
+                data="handbook/questions.jsonl",
+                sha256="ab" * 32,
+                licence="Apache-2.0",
+            )
+        )
     if choices:
         benchmarks.append(
-            BenchmarkFacts(name="mcq", kind="mmlu", metrics=("accuracy", "unparsed_rate"), split="val_v0",
-                           data="handbook/mcq", sha256="cd" * 32, licence="MIT", citation="Hendrycks et al. 2021")
-        )  # fmt: skip
+            BenchmarkFacts(
+                name="mcq",
+                kind="mmlu",
+                metrics=("accuracy", "unparsed_rate"),
+                split="val_v0",
+                data="handbook/mcq",
+                sha256="cd" * 32,
+                licence="MIT",
+                citation="Hendrycks et al. 2021",
+            )
+        )
     metrics = {
         "docqa": load_metrics([*DOCQA, *RETRIEVAL]),
         "mcq": load_metrics(["accuracy", "unparsed_rate"]),
@@ -116,8 +182,13 @@ def make_run(
         seed=seed,
         repeats=repeats,
         systems=[
-            SystemFacts(name=p.name, provider=p.provider, model=p.model, price=p.price,
-                        collection="handbook" if p.rag else None)
+            SystemFacts(
+                name=p.name,
+                provider=p.provider,
+                model=p.model,
+                price=p.price,
+                collection="handbook" if p.rag else None,
+            )
             for p in profiles
         ],
         benchmarks=benchmarks,
@@ -126,7 +197,7 @@ def make_run(
         scores=scores,
         spec={"seed": seed, "repeats": repeats, "limits": {"concurrency": 16}},
         versions={"python": "3.11.9", "ragassay": "0.1.0"},
-    )  # fmt: skip
+    )
 
 
 def _question(i: int) -> Sample:
@@ -159,10 +230,18 @@ def _passages(sample: Sample) -> tuple[Chunk, ...]:
     texts = [f"{sample.question} {target}" for target in sample.targets] + [answer for _, answer in FACTS]
     place = int(sample.id[1:])
     return tuple(
-        Chunk(id=f"c{place}-{n}", document_id=f"d{n}", source=f"doc{(place + n) % 9}.pdf", title="Handbook",
-              text=text, start=0, end=len(text), page=(place + n) % 4 + 1)
+        Chunk(
+            id=f"c{place}-{n}",
+            document_id=f"d{n}",
+            source=f"doc{(place + n) % 9}.pdf",
+            title="Handbook",
+            text=text,
+            start=0,
+            end=len(text),
+            page=(place + n) % 4 + 1,
+        )
         for n, text in enumerate(texts[:4])
-    )  # fmt: skip
+    )
 
 
 def _record(

@@ -1,0 +1,102 @@
+"""The rule for failed calls, in its one place, and the table of metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+
+from evals.core import Metric, Record, Sample, Score
+from evals.metrics import METRICS, expand_metrics, load_metrics, metric_info, score_record, score_records
+from evals.metrics.scoring import is_missing
+from rag.core import Chunk, Outcome
+from rag.errors import UnknownNameError
+from tests.evals.metrics.values import passage, record, sample, score
+
+ALL = [*METRICS]
+ITEM = sample("B", choices=("x", "y"), relevant=("a.md",))
+
+
+@pytest.mark.parametrize("outcome", [*Outcome])
+@pytest.mark.parametrize(
+    "metric", ["token_f1", "accuracy", "unparsed_rate", "refusal_accuracy", "k_precision"]
+)
+def test_each_outcome_follows_the_rule(metric: str, outcome: Outcome) -> None:
+    found = score(metric, ITEM, record("B", outcome), passage("B"))
+    if outcome.answered:
+        assert found.value is not None or metric == "k_precision"
+    elif outcome.own_failure:
+        assert (found.value, found.reason) == (metric_info(metric).worst, str(outcome))
+    else:
+        assert (found.value, found.reason, is_missing(found)) == (None, str(outcome), True)
+
+
+@pytest.mark.parametrize("outcome", [Outcome.TIMEOUT, Outcome.CONTENT_FILTER, Outcome.OK])
+def test_retrieval_is_scored_whatever_the_answer_was(outcome: Outcome) -> None:
+    assert score("recall@5", ITEM, record("", outcome), passage("t")).value == 1.0
+
+
+def test_a_closed_book_is_not_missing() -> None:
+    found = score("k_precision", ITEM, record("", Outcome.TIMEOUT, rag=False))
+    assert (found.reason, is_missing(found)) == ("closed book", False)
+
+
+class _Broken:
+    names = ("broken", "also_broken")
+    needs_answer = True
+    needs_passages = False
+
+    def score(self, sample: Sample, record: Record, passages: Sequence[Chunk]) -> Sequence[Score]:
+        raise ValueError("no such thing")
+
+
+class _NotANumber(_Broken):
+    names = ("nan",)
+
+    def score(self, sample: Sample, record: Record, passages: Sequence[Chunk]) -> Sequence[Score]:
+        return [Score(metric="nan", value=float("nan"))]
+
+
+def test_a_metric_that_raises_is_data() -> None:
+    found = score_record(ITEM, record("B"), (), [_Broken(), *load_metrics(["accuracy"])])
+    assert [s.metric for s in found] == ["broken", "also_broken", "accuracy"]
+    assert found[0].error == "ValueError: no such thing"
+    assert is_missing(found[0])
+    assert found[2].value == 1.0
+
+
+def test_never_nan() -> None:
+    (found,) = score_record(ITEM, record("B"), (), [_NotANumber()])
+    assert (found.value, found.error) == (None, "the metric returned nan")
+
+
+def test_score_records_keeps_the_order() -> None:
+    items = [(ITEM, record(text), ()) for text in ("A", "B")]
+    values = [scores[0].value for _, scores in score_records(items, load_metrics(["accuracy"]))]
+    assert values == [0.0, 1.0]
+
+
+def test_every_metric_loads_and_is_a_metric() -> None:
+    loaded = load_metrics(ALL)
+    assert all(isinstance(metric, Metric) for metric in loaded)
+    assert {name for metric in loaded for name in metric.names} == set(ALL)
+
+
+def test_retrieval_is_short_for_four() -> None:
+    assert expand_metrics(["token_f1", "retrieval", "mrr", "recall@20"]) == (
+        "token_f1",
+        "recall@5",
+        "recall@10",
+        "mrr",
+        "ndcg@10",
+        "recall@20",
+    )
+    assert [m.names for m in load_metrics(["retrieval"])] == [("recall@5", "recall@10", "mrr", "ndcg@10")]
+
+
+@pytest.mark.parametrize(
+    ("name", "near"), [("tokenf1", "token_f1"), ("retreival", "retrieval"), ("ndcg@0", "ndcg@10")]
+)
+def test_an_unknown_metric_names_the_nearest(name: str, near: str) -> None:
+    with pytest.raises(UnknownNameError, match=f"did you mean '{near}'"):
+        load_metrics([name])
