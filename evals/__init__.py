@@ -2,37 +2,42 @@
 
 `plan(config)` says what a run will take; `run(config)` makes a run folder; `resume(folder)` goes on with it;
 `rescore(folder)` scores it again; `report(folder)` makes a table, Markdown, JSON or HTML of it.
+
+Example:
+    >>> from evals import report, resume, run
+    >>> from rag import load_config
+    >>> config = load_config("configs/demo.yaml")
+    >>> baseline = config.model_copy(update={"systems": config.systems[:1]})
+    >>> result = run(baseline, out="first-run", limit=2)
+    >>> result.folder.name
+    'first-run'
+    >>> resume("first-run").folder == result.folder  # nothing is missing, so nothing is called
+    True
+    >>> '"docqa/token_f1"' in report("first-run", format="json")
+    True
 """
 
 from __future__ import annotations
 
 import importlib
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from evals.report import report
     from evals.runner import Forecast, RunResult, plan, rescore, resume, run
 
 __all__ = ["Forecast", "RunResult", "plan", "report", "rescore", "resume", "run"]
 
-# The package evals.report takes this module's attribute when it is first imported: once, before the function.
-importlib.import_module("evals.report")
-
-
-def report(run_folder: Path | str, *, format: str = "table") -> str:  # noqa: A002  # the option's own name
-    """Return the report of a run as text: `table`, `json`, `md` or `html`.
-
-    Raises:
-        RunError: `run_folder` is not a run folder, or a part of it cannot be read.
-        UnknownNameError: no such format.
-    """
-    from evals.report import build, render
-
-    return render(build(run_folder), format)
-
 
 def __getattr__(name: str) -> Any:
-    # The runner is imported when first used: `import evals` stays light, for the command line's sake.
+    # Imported when first used: `import evals` stays light, for the command line's sake. Where a part of the
+    # package evals.report was imported before, `evals.report` is that package, which can be called alike.
     if name not in __all__:
         raise AttributeError(f"module 'evals' has no attribute {name!r}")
-    return getattr(importlib.import_module("evals.runner"), name)
+    home = "evals.report" if name == "report" else "evals.runner"
+    value = globals()[name] = getattr(importlib.import_module(home), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

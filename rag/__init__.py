@@ -1,10 +1,18 @@
 """The RAG toolkit: documents in, cited answers out.
 
-    from rag import ask, ingest
-
-    ingest(["corpora/handbook/docs"], "handbook")
-    answer = ask("Who makes Grok?", "handbook", provider="extractive")
-    print(answer.text, answer.citations)
+Example:
+    >>> from rag import Index, ask, ingest, load_config, search
+    >>> ingest(["corpora/handbook/docs/en/groq-vs-grok.md"], "handbook").failures
+    ()
+    >>> search("Who designs the LPU?", "handbook", k=1).hits[0].chunk.source
+    'groq-vs-grok.md'
+    >>> answer = ask("When was Groq founded?", "handbook", provider="extractive")
+    >>> [(citation.source, citation.verified) for citation in answer.citations]
+    [('groq-vs-grok.md', True)]
+    >>> index = Index.open(load_config().home_dir() / "collections" / "handbook")
+    >>> index.stats().documents > 0
+    True
+    >>> index.close()
 
 Every name below is imported when it is first used, so that `import rag` costs nothing.
 """
