@@ -184,6 +184,8 @@ def _info(folder: Path) -> CollectionInfo:
 
 
 def _compare_vectors(folder: Path, name: str, wanted: set[str], problems: list[str]) -> int | None:
+    if not wanted and not (folder / "chroma").exists():
+        return 0
     try:
         with store_lock(folder, exclusive=True, wait_s=10.0):
             store = VectorStore(folder, name)

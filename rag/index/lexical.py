@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+import tempfile
+import weakref
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
@@ -15,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rag.core import Chunk
-from rag.errors import CollectionError, RagassayError
+from rag.errors import CollectionError, RagassayError, StorageError
 from rag.index.storage import refused
 from rag.index.values import Where, facet_value, facets_of
 
@@ -45,7 +47,15 @@ class LexicalIndex:
         with _tantivy_errors(folder):
             if not path.is_dir() or not tantivy.Index.exists(str(path)):
                 raise _broken(folder)
-            self._index = _open(path)
+        try:
+            with _tantivy_errors(folder):
+                self._index = _open(path)
+        except StorageError:
+            # Tantivy takes a lock file even to read: on a read-only disk it reads a copy.
+            copy = Path(tempfile.mkdtemp(prefix="ragassay-"))
+            weakref.finalize(self, shutil.rmtree, copy, ignore_errors=True)
+            shutil.copytree(path, copy, dirs_exist_ok=True)
+            self._index = _open(copy)
 
     def refresh(self) -> None:
         """See what was committed since."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,6 +22,7 @@ _FULL = (
     "quota exceeded",
     "code 13)",
 )
+_ROOM = 4 * 1024 * 1024
 _READ_ONLY = ("readonly", "read-only", "permission denied", "unable to open database")
 
 
@@ -33,10 +35,14 @@ def storage_errors(folder: Path) -> Iterator[None]:
         raise refused(exc, folder) or _manifest_error(exc, folder) from exc
 
 
-def refused(exc: BaseException, folder: Path) -> StorageError | None:
-    """Return the error for a full or read-only file system, None where `exc` says something else."""
+def refused(exc: BaseException, folder: Path, *, ask_disk: bool = False) -> StorageError | None:
+    """Return the error for a full or read-only file system, None where `exc` says something else.
+
+    With `ask_disk` a disk without room explains any error: for libraries that swallow the reason.
+    """
     text = str(exc).lower()
-    if any(sign in text for sign in _FULL):
+    full = ask_disk and shutil.disk_usage(folder).free < _ROOM
+    if full or any(sign in text for sign in _FULL):
         return StorageError(
             f"no space left while writing to {folder}. Free some, then run the same command again: "
             "what was committed is kept."

@@ -19,7 +19,12 @@ DIMENSION = 16
 
 def settings(name: str = "demo", dimension: int = DIMENSION) -> IndexSettings:
     return IndexSettings(
-        name=name, embedder="fake", fingerprint="fake-1", dimension=dimension, chunk_tokens=200, overlap_tokens=40
+        name=name,
+        embedder="fake",
+        fingerprint="fake-1",
+        dimension=dimension,
+        chunk_tokens=200,
+        overlap_tokens=40,
     )
 
 
@@ -71,7 +76,9 @@ def state(source: str, content: str = "", recipe: str = "r1") -> FileState:
     return FileState(origin=source, sha256=digest, size=len(content), mtime_ns=1, recipe=recipe)
 
 
-def add(writer: Writer, source: str, passages: list[str], language: str | None = "en", **metadata) -> list[str]:
+def add(
+    writer: Writer, source: str, passages: list[str], language: str | None = "en", **metadata
+) -> list[str]:
     whole, chunks = document(source, passages, language, **metadata)
     vectors = np.array([vector(passage) for passage in passages], dtype=np.float32).reshape(-1, DIMENSION)
     writer.add(whole, state(source, "\n".join(passages)), chunks, vectors)

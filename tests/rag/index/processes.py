@@ -27,7 +27,9 @@ def start(target, *args: object) -> BaseProcess:
 
 def passages(source: str, version: int) -> list[str]:
     """Half of a document's passages stay when its version changes."""
-    return [f"{source} keeps passage {n}" for n in range(2)] + [f"{source} version {version} of {n}" for n in range(2)]
+    return [f"{source} keeps passage {n}" for n in range(2)] + [
+        f"{source} version {version} of {n}" for n in range(2)
+    ]
 
 
 def put(writer: Writer, source: str, version: int) -> None:
@@ -35,7 +37,7 @@ def put(writer: Writer, source: str, version: int) -> None:
 
 
 def converge(folder: Path, ack: Path, failpoint: str) -> None:
-    """Bring the collection to GOAL, two documents a group; write down, synced, what was said to be committed."""
+    """Bring the collection to GOAL, two documents a group; note, synced, what was said to be committed."""
     os.environ["RAGASSAY_FAILPOINT"] = failpoint
     with Index.open(folder).writer() as writer, ack.open("a") as log:
         done: list[str] = []

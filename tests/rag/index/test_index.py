@@ -30,7 +30,14 @@ def index(folder: Path):
     with contextlib.closing(create(folder)) as opened:
         with opened.writer() as writer:
             add(writer, "a.md", ["The quick fox jumps", "Foxes are jumping over dogs"], "en", topic="animals")
-            add(writer, "b.md", ["As raposas correm no campo", "A cotação da moeda subiu"], "pt", topic="misto", year=2024)
+            add(
+                writer,
+                "b.md",
+                ["As raposas correm no campo", "A cotação da moeda subiu"],
+                "pt",
+                topic="misto",
+                year=2024,
+            )
             add(writer, "c.txt", ["Der schnelle Fuchs"], None, draft=True)
         yield opened
 
@@ -48,7 +55,10 @@ def test_dense_finds_each_passage_by_its_own_vector(index: Index) -> None:
 
 
 def test_stems_of_each_language_meet(index: Index) -> None:
-    assert set(texts(index, index.lexical("jump fox", 5))) == {"The quick fox jumps", "Foxes are jumping over dogs"}
+    assert set(texts(index, index.lexical("jump fox", 5))) == {
+        "The quick fox jumps",
+        "Foxes are jumping over dogs",
+    }
     assert texts(index, index.lexical("raposa correndo", 5)) == ["As raposas correm no campo"]
     assert texts(index, index.lexical("COTAÇÕES moedas", 5)) == ["A cotação da moeda subiu"]
     assert texts(index, index.lexical("cotacao", 5)) == ["A cotação da moeda subiu"]
@@ -61,8 +71,8 @@ def test_title_is_searched_too(index: Index) -> None:
 
 @pytest.mark.parametrize(
     "query",
-    ["", " ", "AND OR NOT", '"unclosed', "a:b", "field:(x", "*", "~", "[1 TO", "\\", "\0", "x" * 100_000, "漢字 🦊",
-     "fox " * 25_000, "\ud800 fox", "-fox +", "''", "^2"],
+    ["", " ", "AND OR NOT", '"unclosed', "a:b", "field:(x", "*", "~", "[1 TO", "\\", "\0", "x" * 100_000,
+     "漢字 🦊", "fox " * 25_000, "\ud800 fox", "-fox +", "''", "^2"],
 )  # fmt: skip
 def test_any_text_is_a_query(index: Index, query: str) -> None:
     assert isinstance(index.lexical(query, 5), list)
@@ -166,7 +176,9 @@ def test_fingerprint_depends_on_content_not_on_order(tmp_path: Path) -> None:
 
 
 def test_chunks_come_back_whole_in_the_order_asked(index: Index) -> None:
-    _, chunks = document("b.md", ["As raposas correm no campo", "A cotação da moeda subiu"], "pt", topic="misto", year=2024)
+    _, chunks = document(
+        "b.md", ["As raposas correm no campo", "A cotação da moeda subiu"], "pt", topic="misto", year=2024
+    )
     ids = [chunk.id for chunk in chunks]
     assert index.chunks([ids[1], "unknown", ids[0]]) == [chunks[1], chunks[0]]
     assert index.chunks_of("b.md") == chunks
@@ -215,7 +227,9 @@ def test_touched_file_takes_the_new_state_without_new_passages(index: Index) -> 
     with index.writer() as writer:
         known = writer.known_file("a.md")
         assert known is not None
-        touched = FileState(origin="a.md", sha256=known.sha256, size=known.size, mtime_ns=99, recipe=known.recipe)
+        touched = FileState(
+            origin="a.md", sha256=known.sha256, size=known.size, mtime_ns=99, recipe=known.recipe
+        )
         writer.complete(touched, ["a.md"])
     with index.writer() as writer:
         assert writer.unchanged("a.md", size=known.size, mtime_ns=99, recipe=known.recipe)
@@ -229,11 +243,15 @@ def test_document_without_passages_is_known(index: Index) -> None:
 
 
 def test_exception_drops_the_group_in_hand_only(index: Index) -> None:
-    with pytest.raises(KeyboardInterrupt), index.writer() as writer:
-        add(writer, "kept", ["kept passage"])
-        writer.commit()
-        add(writer, "dropped", ["dropped passage"])
-        raise KeyboardInterrupt
+    def interrupted() -> None:
+        with index.writer() as writer:
+            add(writer, "kept", ["kept passage"])
+            writer.commit()
+            add(writer, "dropped", ["dropped passage"])
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
     assert {"kept"} == {row.source for row in index.documents()} - {"a.md", "b.md", "c.txt"}
     with index.writer() as writer:
         add(writer, "dropped", ["dropped passage"])
