@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,7 +11,7 @@ from rag.core import Page, Section
 from rag.errors import LoadError
 from rag.loaders.parsed import MAX_TEXT_CHARS, Parsed, clean, one_line, sections_from
 
-__all__ = ["join_hyphenated", "parse"]
+__all__ = ["join_hyphenated", "parse", "without_running_heads"]
 
 _PASSWORD_ERROR = 4
 _SECURITY_ERROR = 5
@@ -26,6 +27,10 @@ _TOOL_TITLE = re.compile(r"^microsoft (?:word|powerpoint|excel) - ", re.IGNORECA
 _FILE_TITLE = re.compile(r"\.(?:docx?|odt|indd|pptx?|xlsx?|tex|dvi|pdf|qxd|rtf|txt|html?)$", re.IGNORECASE)
 _DATE = re.compile(r"D:(\d{4})(\d\d)?(\d\d)?")
 _MAX_TITLE = 150
+_EDGE_LINES = 2
+_MIN_LINES = 8
+_MIN_PAGES = 3
+_HEAD_SHARE = 0.6
 
 
 def parse(data: bytes, name: str) -> list[Parsed]:
@@ -42,7 +47,7 @@ def parse(data: bytes, name: str) -> list[Parsed]:
     except pypdfium2.PdfiumError as exc:
         raise _open_error(exc) from exc
     try:
-        texts = join_hyphenated(_page_texts(pdf))
+        texts = without_running_heads(join_hyphenated(_page_texts(pdf)))
         text, pages = _join(texts)
         info = {key: one_line(str(value)) for key, value in pdf.get_metadata_dict(skip_empty=True).items()}
         sections = _sections(pdf, text, pages)
@@ -113,6 +118,34 @@ def join_hyphenated(texts: Sequence[str]) -> list[str]:
         return hyphened if _CLITIC.search(f"{left} {right}") else joined
 
     return [_tidy(_BROKEN_WORD.sub(mend, text)) for text in texts]
+
+
+def without_running_heads(texts: Sequence[str]) -> list[str]:
+    """Drop the first and last lines that stand on most pages: they cut sentences in two.
+
+    The page's own number in them may differ. Each stays on the first page that has it, and pages of a few
+    lines stay whole, so that nothing is lost.
+    """
+    pages = [text.split("\n") for text in texts]
+    edges = Counter(key for number, lines in enumerate(pages, start=1) for key in _edge_keys(lines, number))
+    long_pages = sum(len(lines) >= _MIN_LINES for lines in pages)
+    heads = {key for key, count in edges.items() if count >= max(_MIN_PAGES, _HEAD_SHARE * long_pages)}
+    seen: set[str] = set()
+    kept = []
+    for number, lines in enumerate(pages, start=1):
+        drop = {place for key, place in _edge_keys(lines, number).items() if key in heads & seen}
+        seen |= set(_edge_keys(lines, number))
+        kept.append("\n".join(line for place, line in enumerate(lines) if place not in drop).strip())
+    return kept
+
+
+def _edge_keys(lines: Sequence[str], number: int) -> dict[str, int]:
+    """Return the first and last lines of a page of some length, its number written `#`, and their places."""
+    if len(lines) < _MIN_LINES:
+        return {}
+    places = [*range(_EDGE_LINES), *range(len(lines) - _EDGE_LINES, len(lines))]
+    own = re.compile(rf"(?<!\d){number}(?!\d)")
+    return {own.sub("#", lines[place], count=1): place for place in places if lines[place]}
 
 
 def _tidy(text: str) -> str:

@@ -18,10 +18,8 @@ from typing import Self
 
 import orjson
 
-import rag
 from rag.core import Document
 from rag.errors import LoadError
-from rag.loaders.fetch import fetch
 from rag.loaders.sources import Source
 from rag.loaders.worker import decode_reply, read_frame, write_frame
 
@@ -54,6 +52,8 @@ def read(source: Source, *, limits: Limits = DEFAULT_LIMITS) -> bytes:
     if source.data is not None:
         return source.data
     if isinstance(source.locator, str):
+        from rag.loaders.fetch import fetch
+
         return fetch(source.locator, max_bytes=limits.file_bytes)
     return _read_file(source.locator, limits.file_bytes)
 
@@ -263,7 +263,7 @@ class _Alarm:
 
 def _start(limits: Limits) -> subprocess.Popen[bytes]:
     arguments = [str(limits.memory_bytes), str(limits.file_bytes), str(os.getpid())]
-    root = str(Path(rag.__file__).parent.parent)
+    root = str(Path(__file__).parents[2])
     paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
     environment = {
         **os.environ,

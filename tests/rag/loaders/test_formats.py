@@ -145,6 +145,21 @@ def test_hyphens_at_line_ends_are_mended() -> None:
     ]
 
 
+def test_running_heads_and_page_numbers_stay_once() -> None:
+    body = "\n".join(f"line {number}" for number in range(10))
+    pages = [f"Price list\nPage {n} of 4\nPage {n} goes\n{body}\nTotal {n * 7}.50" for n in (1, 2, 3, 4)]
+    document = one(pdf_bytes(pages), "a.pdf")
+    assert document.text.count("Price list") == document.text.count("of 4") == 1
+    assert [document.text[page.start : page.start + 11] for page in document.pages[1:]] == [
+        "Page 2 goes",
+        "Page 3 goes",
+        "Page 4 goes",
+    ]
+    assert all(f"Total {n * 7}.50" in document.text for n in (1, 2, 3, 4))
+    short = pdf_bytes([f"Same\nPage {n}" for n in (1, 2, 3, 4)])
+    assert one(short, "a.pdf").text.count("Same") == 4
+
+
 # ---------------------------------------------------------------- DOCX
 
 
