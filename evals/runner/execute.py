@@ -3,8 +3,8 @@
 Two lanes, one after the other. Remote systems come first, interleaved per sample in seeded order, so that
 all see the same hour, at most `limits.concurrency` calls at a time. Then the embedded ones, interleaved
 among themselves, one call at a time with nothing beside it: a busy neighbour would slow them tenfold, and
-they would hold up the clock of remote calls. A slot is given back before its reply is on disk: the journal
-syncs what has gathered, and a reply counts once that is done.
+they would hold up the clock of remote calls. A slot is given back when its reply is on disk, together with
+whatever gathered meanwhile: a crash can cost no more replies than calls may be in flight.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from evals.runner.progress import Tally
 from evals.runner.spec import BenchmarkSpec, RunSpec
 from evals.runner.systems import Lane, Reply, System
 from rag.core import Completion, Outcome
-from rag.errors import RagassayError
+from rag.errors import RagassayError, StorageError
 
 __all__ = ["Executor", "Stop", "Work", "works"]
 
@@ -75,7 +75,6 @@ class Executor:
     tally: Tally
     stops: dict[str, Stop] = field(default_factory=dict)
     _unanswered: dict[str, int] = field(default_factory=dict)
-    _lost: BaseException | None = None
 
     async def run(self) -> None:
         """Make every call that is left.
@@ -95,7 +94,8 @@ class Executor:
                 for system in self.systems:
                     if system.caller is not None:
                         await system.caller.close()
-        self._raise_if_lost()
+        if self._failure is not None:
+            raise self._failure
 
     def add_recorded(self, replies: Sequence[Reply]) -> None:
         """Journal answers given elsewhere."""
@@ -123,7 +123,8 @@ class Executor:
 
     async def _work(self, left: Iterator[Work]) -> None:
         for work in left:
-            self._raise_if_lost()
+            if self._failure is not None:
+                return  # calls in flight go on: there is a reserve of space for their replies
             if work.system.name not in self.stops:
                 await self._one(work)
 
@@ -145,18 +146,15 @@ class Executor:
         if own is not None:
             # A reply counts only when the passages that it rests on are safe as well.
             await asyncio.wrap_future(self._own_contexts.append(_own_context(reply)))
-        self._keep(reply, self._journal)
+        await asyncio.wrap_future(self._keep(reply, self._journal))
         self._judge_health(system.name, completion)
 
     def _keep(self, reply: Reply, journal: JournalWriter) -> Future[None]:
-        """Hand a reply to the writer without waiting; it is counted once it is safe."""
+        """Hand a reply to the writer; it is counted once it is safe."""
 
         def settle(future: Future[None]) -> None:
-            problem = future.exception()
-            if problem is None:
+            if future.exception() is None:
                 self.tally.add(reply.system, reply.completion)
-            else:
-                self._lost = self._lost or problem
 
         future = journal.append(reply)
         future.add_done_callback(settle)
@@ -182,10 +180,9 @@ class Executor:
             self.stops[system] = stop
             self.tally.stop(system, stop.reason)
 
-    def _raise_if_lost(self) -> None:
-        problem = self._journal.failure or self._own_contexts.failure or self._lost
-        if problem is not None:
-            raise problem
+    @property
+    def _failure(self) -> StorageError | None:
+        return self._journal.failure or self._own_contexts.failure
 
 
 def _plain(reply: Reply) -> dict[str, object]:

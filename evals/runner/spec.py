@@ -112,6 +112,11 @@ def resolve_spec(config: Config, spec_yaml: str) -> RunSpec:
         raise ConfigError("the config names no systems; add 'systems:' (see configs/ for examples).")
     if not config.benchmarks:
         raise ConfigError("the config names no benchmarks; add 'benchmarks:' (see configs/ for examples).")
+    for key in ("cache", "judge", "gates"):
+        if getattr(config, key):
+            raise ConfigError(
+                f"'{key}:' has no effect in this version; remove it, so that nothing is expected of it."
+            )
     kinds = [(spec, load_benchmark(spec)) for spec in config.benchmarks]
     chosen = [expand_metrics(spec.metrics or kind.default_metrics) for spec, kind in kinds]
     benchmarks = []
