@@ -1,7 +1,7 @@
 """Bootstrap and permutation over the samples of a benchmark.
 
-Everything about one benchmark shares one set of draws: a `Resampler` knows the samples and their clusters, and
-estimates all systems, metrics and differences on the same resamples in a few matrix products. Tables are
+Everything about one benchmark shares one set of draws: a `Resampler` knows the samples and their clusters,
+and estimates all systems, metrics and differences on the same resamples in a few matrix products. Tables are
 float arrays of shape (samples, columns) in which NaN marks what was not measured; no estimate is NaN.
 """
 

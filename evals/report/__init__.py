@@ -39,13 +39,13 @@ def build(run_folder: Path | str) -> Report:
     return build_report(load_run(run_folder))
 
 
-def render(report: Report, fmt: str = "table") -> str:
+def render(report: Report, format: str = "table") -> str:  # noqa: A002 - the option's name
     """Return the report as text in one of FORMATS.
 
     Raises:
         UnknownNameError: no such format; the message suggests the nearest.
     """
-    text: str = FORMATS.load(fmt)(report)
+    text: str = FORMATS.load(format)(report)
     return text
 
 

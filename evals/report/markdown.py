@@ -18,7 +18,7 @@ from evals.report.model import Report
 
 __all__ = ["escape", "render_markdown"]
 
-_SPECIAL = re.compile(r"([\\`*_{}\[\]<>|#~])")
+_SPECIAL = re.compile(r"([\\`*_{}\[\]|#~])")
 
 
 def render_markdown(report: Report) -> str:
@@ -37,7 +37,8 @@ def render_markdown(report: Report) -> str:
 
 def escape(text: str) -> str:
     """Return `text` so that Markdown shows it as it is, on one line; line feeds become `<br>`."""
-    return "<br>".join(_SPECIAL.sub(r"\\\1", line.strip()) for line in text.splitlines())
+    lines = (_SPECIAL.sub(r"\\\1", line.strip()) for line in text.splitlines())
+    return "<br>".join(line.replace("<", "&lt;").replace(">", "&gt;") for line in lines)
 
 
 def _table(table: TableText) -> str:

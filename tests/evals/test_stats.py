@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from scipy import stats as sp
 from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
+from statsmodels.stats.proportion import proportion_confint
 
 from evals.resampling import Resampler
 from evals.stats import (
@@ -31,10 +32,12 @@ def _interval(estimate: Estimate | None) -> tuple[float, float]:
     return estimate.low, estimate.high
 
 
-def test_wilson_agrees_with_scipy() -> None:
+def test_wilson_agrees_with_scipy_and_statsmodels() -> None:
     for successes, n in [(0, 10), (7, 10), (10, 10), (123, 400)]:
         expected = sp.binomtest(successes, n).proportion_ci(method="wilson")
         assert wilson_interval(successes, n) == pytest.approx((expected.low, expected.high), abs=1e-9)
+    expected = proportion_confint(4.5, 9, method="wilson")  # a constant 0.5 over nine clusters
+    assert wilson_interval(4.5, 9) == pytest.approx(expected, abs=1e-9)
 
 
 def test_bca_agrees_with_scipy_on_the_same_draws() -> None:

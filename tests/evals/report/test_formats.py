@@ -1,0 +1,193 @@
+"""Golden table and Markdown, the JSON shape, a page that asks for nothing and trusts nobody."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from evals.report import build, render, report
+from evals.report.data import RunData
+from evals.report.markdown import escape
+from evals.report.numbers import build_report
+from evals.report.table import render_table
+from rag.errors import RunError, UnknownNameError
+from tests.evals.report.runs import PROFILES, make_run
+
+GOLDEN = Path(__file__).parent.parent / "golden"
+NASTY = "</style><script>alert(1)</script><img src=http://evil.example/x onerror=alert(2)> | **b** `c` [l](http://e)"
+
+
+@pytest.fixture(scope="module")
+def three() -> RunData:
+    return make_run(PROFILES[:4], choices=8)
+
+
+@pytest.mark.parametrize("name", ["report.txt", "report.md"])
+def test_golden(name: str, three: RunData) -> None:
+    """Run with UPDATE_GOLDEN=1 to write the files anew, then read what changed."""
+    built = build_report(three)
+    text = render_table(built, width=80) if name.endswith("txt") else render(built, "md")
+    path = GOLDEN / name
+    if os.environ.get("UPDATE_GOLDEN"):
+        path.write_text(text, encoding="utf-8")
+    assert text == path.read_text(encoding="utf-8")
+
+
+def test_the_table_fits_80_columns() -> None:
+    lines = render_table(build_report(make_run()), width=80).splitlines()
+    assert max(map(len, lines)) <= 80
+
+
+def _keys(value: Any) -> Any:
+    return {key: _keys(inner) for key, inner in value.items()} if isinstance(value, dict) else ...
+
+
+def test_json_shape(three: RunData) -> None:
+    found = json.loads(render(build_report(three), "json"))
+    assert {"run", "created", "spec", "benchmarks", "systems", "comparisons", "warnings"} <= found.keys()
+    assert [*found["benchmarks"]] == ["docqa", "mcq"]
+    system = next(s for s in found["systems"] if s["name"] == "groq-llama-70b")
+    assert {
+        "name",
+        "provider",
+        "model",
+        "samples",
+        "scored",
+        "outcomes",
+        "metrics",
+        "cost",
+        "latency",
+        "pareto",
+    } <= (system.keys())
+    metric = system["metrics"]["docqa/token_f1"]
+    assert {"mean", "ci_low", "ci_high", "n", "total", "mean_if_missing_wrong"} <= metric.keys()
+    assert metric["mean_if_missing_wrong"] < metric["mean"]
+    assert re.fullmatch(r"0\.\d+", system["cost"]["total_usd"])
+    assert system["cost"]["blended_per_mtok_usd"] == "0.64"
+    assert {"mean", "ci_low", "ci_high"} == system["cost"]["per_correct_usd"].keys()
+    latency = system["latency"]
+    assert _keys(latency["ttft_ms"]) == _keys(latency["total_ms"]) == {"p50": ..., "p95": ...}
+    assert latency["output_tokens_per_s"]["p50"] > 0
+    comparison = found["comparisons"][0]
+    assert {
+        "a",
+        "b",
+        "metric",
+        "n",
+        "difference",
+        "ci_low",
+        "ci_high",
+        "p_value",
+        "p_adjusted",
+        "significant",
+    } <= comparison.keys()
+    assert isinstance(system["pareto"], bool)
+    assert all(isinstance(warning, str) for warning in found["warnings"])
+
+
+def test_unknown_price_is_null_in_json() -> None:
+    found = json.loads(render(build_report(make_run(PROFILES[-1:])), "json"))
+    assert found["systems"][0]["cost"]["total_usd"] is None
+    assert found["systems"][0]["cost"]["per_correct_usd"] is None
+
+
+def _hostile() -> RunData:
+    run = make_run(PROFILES[:2], questions=6, choices=2)
+    samples = [
+        replace(s, question=NASTY, targets=(NASTY,), id=f"{NASTY}{n}") for n, s in enumerate(run.samples)
+    ]
+    ids = {old.id: new.id for old, new in zip(run.samples, samples, strict=True)}
+    records = [
+        replace(
+            r,
+            answer=NASTY,
+            sample_id=ids[r.sample_id],
+            citations=tuple(replace(c, quote=NASTY, source=NASTY) for c in r.citations),
+            completion=replace(r.completion, error=NASTY),
+        )
+        for r in run.records
+    ]
+    scores = {replace(key, sample_id=ids[key.sample_id]): value for key, value in run.scores.items()}
+    return replace(
+        run,
+        samples=samples,
+        records=records,
+        scores=scores,
+        run=NASTY,
+        spec={NASTY: NASTY},
+        versions={NASTY: NASTY},
+        warnings=[NASTY],
+        systems=[replace(s, model=NASTY, collection=NASTY) for s in run.systems],
+    )
+
+
+class _Page(HTMLParser):
+    """Collects what a browser would run or fetch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: set[str] = set()
+        self.fetched: list[str] = []
+        self.handlers: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        for name, value in attrs:
+            if name in {"src", "href", "srcset", "action", "data", "poster"}:
+                self.fetched.append(value or "")
+            if name.startswith("on"):
+                self.handlers.append(name)
+
+
+def _read(page: str) -> _Page:
+    parser = _Page()
+    parser.feed(page)
+    return parser
+
+
+@pytest.mark.parametrize("run", [make_run(PROFILES[:3]), _hostile()], ids=["plain", "hostile"])
+def test_the_page_asks_for_nothing_and_runs_nothing(run: RunData) -> None:
+    page = render(build_report(run), "html")
+    found = _read(page)
+    assert not found.tags & {"script", "img", "iframe", "object", "embed", "form", "base"}
+    assert not found.handlers
+    assert all(target.startswith(("#", "data:,")) for target in found.fetched)
+    assert "url(http" not in page
+    assert "@import" not in page
+    assert page.count("</style>") == page.count("<style")
+    assert "default-src 'none'" in page
+
+
+def test_plots_come_wide_and_narrow_with_a_name() -> None:
+    page = render(build_report(make_run(PROFILES[:3])), "html")
+    assert page.count("<svg") == 8  # two benchmarks, cost and time, two widths
+    assert page.count('role="img"') == 8
+    assert "docqa/token_f1 against cost: " in page
+    ids = re.findall(r'\bid="([^"]+)"', page)
+    assert len(ids) == len(set(ids))
+
+
+def test_markdown_stays_text() -> None:
+    assert escape("a|b\n<i>") == "a\\|b<br>&lt;i&gt;"
+    text = render(build_report(_hostile()), "md")
+    assert "<script" not in text
+    assert not re.search(r"(?<!\\)\[l\]", text)
+
+
+def test_an_unknown_format_names_the_nearest(three: RunData) -> None:
+    with pytest.raises(UnknownNameError, match="did you mean 'html'"):
+        render(build_report(three), "htm")
+
+
+def test_a_folder_that_is_no_run(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="not a run folder"):
+        build(tmp_path)
+    with pytest.raises(RunError, match="not a run folder"):
+        report(tmp_path / "absent")

@@ -1,0 +1,212 @@
+"""The numbers of a report: coverage, bounds, costs, latency, comparisons, caveats."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from decimal import Decimal
+
+import pytest
+
+from evals.codec import Key
+from evals.core import Record
+from evals.metrics import load_metrics, score_record
+from evals.report.data import BenchmarkFacts, RunData, SystemFacts
+from evals.report.model import Report
+from evals.report.numbers import build_report
+from rag.core import Completion, Outcome, Timing, Usage
+from tests.evals.metrics.values import sample
+from tests.evals.report.runs import PROFILES, make_run
+
+
+def _run(
+    outcomes: dict[str, list[tuple[Outcome, str]]], *, cost: str | None = "0.001", repeats: int = 1
+) -> RunData:
+    """A run on four-option items: for each system, what became of each item and the reply."""
+    count = max(len(replies) for replies in outcomes.values()) // repeats
+    samples = [sample("A", id=f"m{i}", benchmark="mcq", choices=("w", "x", "y", "z")) for i in range(count)]
+    metrics = load_metrics(["accuracy", "unparsed_rate"])
+    records, scores = [], {}
+    for system, replies in outcomes.items():
+        for number, (outcome, text) in enumerate(replies):
+            record = Record(
+                benchmark="mcq",
+                sample_id=f"m{number // repeats}",
+                system=system,
+                repeat=number % repeats,
+                answer=text,
+                completion=Completion(
+                    text=text,
+                    outcome=outcome,
+                    provider="lab",
+                    model="mock",
+                    usage=Usage(output_tokens=11),
+                    cost=Decimal(cost) if cost and not outcome.infrastructure else None,
+                    timing=Timing(sent=0.0, first_content=0.1 * (number + 1), last=0.1 * (number + 1) + 1.0),
+                ),
+            )
+            records.append(record)
+            scores[Key.of(record)] = score_record(samples[number // repeats], record, (), metrics)
+    return RunData(
+        run="r",
+        created="",
+        systems=[SystemFacts(name=name) for name in outcomes],
+        benchmarks=[BenchmarkFacts(name="mcq", kind="mmlu")],
+        samples=samples,
+        records=records,
+        scores=scores,
+        repeats=repeats,
+    )
+
+
+RIGHT, WRONG = (Outcome.OK, "A"), (Outcome.OK, "B")
+FILTERED, TIMEOUT = (Outcome.CONTENT_FILTER, ""), (Outcome.TIMEOUT, "")
+CUT = (Outcome.LENGTH, "A")
+
+
+def test_coverage_and_the_bound_if_all_missing_were_wrong() -> None:
+    report = build_report(_run({"x": [RIGHT, RIGHT, CUT, WRONG, FILTERED, TIMEOUT, TIMEOUT, RIGHT]}))
+    found = report.systems[0].metrics["mcq/accuracy"]
+    assert found.estimate is not None
+    assert (found.n, found.total) == (6, 8)
+    assert found.estimate.mean == pytest.approx(4 / 6)
+    assert found.mean_if_missing_wrong == pytest.approx(4 / 8)
+    unparsed = report.systems[0].metrics["mcq/unparsed_rate"]
+    assert unparsed.estimate is not None
+    assert unparsed.estimate.mean == pytest.approx(1 / 6)  # the filtered reply
+    assert unparsed.mean_if_missing_wrong == pytest.approx(3 / 8)
+    assert report.systems[0].overall.outcomes == {"ok": 4, "timeout": 2, "content_filter": 1, "length": 1}
+    assert report.systems[0].overall.scored == 6
+
+
+def test_replies_that_never_came_are_missing_too() -> None:
+    report = build_report(_run({"x": [RIGHT] * 4, "y": [RIGHT]}))
+    found = report.systems[1].metrics["mcq/accuracy"]
+    assert (found.n, found.total, found.mean_if_missing_wrong) == (1, 4, 0.25)
+    assert "3 of 8 replies are missing" in report.warnings[0]
+
+
+def test_repeats_are_averaged_first() -> None:
+    report = build_report(_run({"x": [RIGHT, WRONG, RIGHT, RIGHT, TIMEOUT, RIGHT]}, repeats=2))
+    found = report.systems[0].metrics["mcq/accuracy"]
+    assert found.estimate is not None
+    assert (found.n, found.estimate.mean) == (3, pytest.approx((0.5 + 1 + 1) / 3))
+    assert found.mean_if_missing_wrong == pytest.approx((0.5 + 1 + 0.5) / 3)
+
+
+def test_costs() -> None:
+    system = build_report(_run({"x": [RIGHT, WRONG, RIGHT, WRONG]})).systems[0]
+    cost = system.overall.cost
+    assert (cost.total, cost.per_1k_samples) == (Decimal("0.004"), Decimal(1))
+    assert cost.per_correct is not None
+    assert cost.per_correct.mean == pytest.approx(0.002)
+
+
+def test_an_unknown_price_is_never_zero() -> None:
+    cost = build_report(_run({"x": [RIGHT] * 3}, cost=None)).systems[0].overall.cost
+    assert (cost.total, cost.per_1k_samples, cost.per_correct) == (None, None, None)
+
+
+def test_failed_calls_without_usage_do_not_hide_the_cost() -> None:
+    report = build_report(_run({"x": [RIGHT, TIMEOUT, RIGHT]}))
+    assert report.systems[0].overall.cost.total == Decimal("0.002")
+    assert "x: its cost leaves out 1 failed call whose usage is unknown." in report.warnings
+
+
+def test_latency_leaves_out_failures_and_cached_replies() -> None:
+    run = _run({"x": [RIGHT, RIGHT, RIGHT, TIMEOUT]})
+    cached = replace(run.records[2], completion=replace(run.records[2].completion, cached=True))
+    found = build_report(replace(run, records=[*run.records[:2], cached, run.records[3]])).systems[0].overall
+    assert found.latency.n == 2
+    assert found.latency.ttft_p50 == pytest.approx(150)
+    assert found.latency.total_p50 == pytest.approx(1150)
+    assert found.latency.total_p95 == pytest.approx(1195)
+    assert found.latency.output_tokens_per_s_p50 == pytest.approx(10)
+    assert found.latency.concurrency == (1, 1)
+
+
+def test_comparisons_pair_the_samples_both_were_measured_on() -> None:
+    a = [RIGHT] * 8 + [WRONG] * 2 + [TIMEOUT]
+    b = [WRONG] * 8 + [WRONG] * 2 + [RIGHT]
+    (found, unparsed) = build_report(_run({"a": a, "b": b})).comparisons
+    assert (found.a, found.b, found.metric, found.n, found.test) == ("a", "b", "mcq/accuracy", 10, "mcnemar")
+    assert found.difference == pytest.approx(0.8)
+    assert found.p_value == pytest.approx(2 / 2**8)
+    assert found.significant
+    assert (unparsed.difference, unparsed.p_value) == (0.0, 1.0)
+
+
+@pytest.fixture(scope="module")
+def report() -> Report:
+    return build_report(make_run())
+
+
+def test_closed_books_do_not_count_as_missing(report: Report) -> None:
+    closed = next(s for s in report.systems if s.name == "smollm2-closed-book")
+    found = closed.metrics["docqa/recall@5"]
+    assert (found.estimate, found.total, found.not_applicable) == (None, 0, 24)
+    assert found.reasons == {"closed book": 24}
+
+
+def test_caveats_say_what_a_reader_must_know(report: Report) -> None:
+    text = "\n".join(report.warnings)
+    for expected in (
+        "docqa has only 24 samples",
+        "mcq uses the split val_v0",
+        "extractive quotes its passages: citation_precision, faithfulness_lexical, k_precision are 1",
+        "smollm2-rag, smollm2-closed-book: cost assumes $0.08 per busy hour",
+        "groq-llama-70b: 6 calls failed and are not scored (timeout 4, rate_limited 2)",
+        "house-model: its price is unknown",
+        "different numbers of calls in flight: extractive 1",
+    ):
+        assert expected in text
+
+
+def test_extractive_is_faithful_by_construction(report: Report) -> None:
+    extractive = next(s for s in report.systems if s.name == "extractive")
+    for metric in ("faithfulness_lexical", "k_precision", "citation_precision"):
+        estimate = extractive.metrics[f"docqa/{metric}"].estimate
+        assert estimate is not None
+        assert estimate.mean == 1.0
+
+
+def test_it_is_deterministic(report: Report) -> None:
+    assert build_report(make_run()) == report
+
+
+def test_disagreements_come_first(report: Report) -> None:
+    assert len(report.samples) == 12
+    docqa = [view.spread for view in report.samples if view.benchmark == "docqa"]
+    assert docqa == sorted(docqa, reverse=True)
+    assert [answer.system for answer in report.samples[0].answers] == [p.name for p in PROFILES]
+
+
+@pytest.mark.parametrize(
+    "run",
+    [
+        make_run(PROFILES[:1]),
+        make_run(()),
+        make_run(PROFILES[:2], questions=0, choices=0),
+        make_run(PROFILES[:2], questions=1, choices=1),
+        replace(make_run(PROFILES[:2]), scores={}),
+        replace(make_run(PROFILES[:2]), records=[], scores={}),
+        _run({"x": [TIMEOUT] * 4, "y": [TIMEOUT] * 4}),
+        _run({"x": [WRONG] * 4}),
+    ],
+    ids=[
+        "one system",
+        "none",
+        "no samples",
+        "one sample",
+        "unscored",
+        "no replies",
+        "all failed",
+        "all wrong",
+    ],
+)
+def test_every_format_stands_thin_runs(run: RunData) -> None:
+    from evals.report import FORMATS, render
+
+    built = build_report(run)
+    for name in FORMATS:
+        text = render(built, name)
+        assert "nan" not in text.lower().replace("tenant", "")
