@@ -22,6 +22,9 @@ __all__ = ["ExtractiveProvider"]
 _STEM = 6  # letters kept of a word: "prices" and "priced", "provedores" and "provedor" then meet
 _MIN_COVERAGE = 0.3  # of the question's weight, by the best passage; below it the passages do not answer
 _RANK_DISCOUNT = 0.93  # retrieval's own opinion: each rank further down counts a little less
+_NOTHING_USED = Usage(
+    input_tokens=0, cached_input_tokens=0, cache_write_tokens=0, output_tokens=0, reasoning_tokens=0
+)
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
@@ -37,8 +40,8 @@ class ExtractiveProvider:
 
     A question gets the sentence that holds most of its words, weighted by their rarity among the passages
     (inverse document frequency; Sparck Jones 1972), with its citation. Where no sentence holds enough of
-    them the answer is a refusal. A multiple-choice question gets the letter of the option that shares most with
-    the sentences about the question.
+    them the answer is a refusal. A multiple-choice question gets the letter of the option that shares most
+    with the sentences about the question.
     """
 
     name = "extractive"
@@ -58,13 +61,7 @@ class ExtractiveProvider:
             model=self.model,
             model_answered=self.model,
             finish_reason="stop",
-            usage=Usage(
-                input_tokens=0,
-                cached_input_tokens=0,
-                cache_write_tokens=0,
-                output_tokens=0,
-                reasoning_tokens=0,
-            ),
+            usage=_NOTHING_USED,
             cost=Decimal(0),
             timing=Timing(sent=sent, headers=sent, first_content=last, last=last, streamed=False),
         )

@@ -97,7 +97,9 @@ def test_a_verified_citation_carries_its_place_in_the_document() -> None:
 
 
 def test_a_changed_figure_is_near_and_unverified() -> None:
-    (citation,) = read_answer('USD 0.60 [1].\n[1] "Llama 3 70B cost USD 0.60 per million tokens"', [GROQ]).citations
+    (citation,) = read_answer(
+        'USD 0.60 [1].\n[1] "Llama 3 70B cost USD 0.60 per million tokens"', [GROQ]
+    ).citations
     assert not citation.verified
     assert citation.match == "near"
 

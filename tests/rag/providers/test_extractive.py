@@ -9,7 +9,9 @@ from rag.providers.extractive import ExtractiveProvider
 
 
 def chunk(text: str, source: str = "a.md") -> Chunk:
-    return Chunk(id=source, document_id=source, source=source, title=source, text=text, start=0, end=len(text))
+    return Chunk(
+        id=source, document_id=source, source=source, title=source, text=text, start=0, end=len(text)
+    )
 
 
 PASSAGES = (
@@ -20,7 +22,9 @@ PASSAGES = (
 
 def answer(question: str, choices: tuple[str, ...] = ()) -> str:
     completion = aio.run(
-        ExtractiveProvider().complete(Request(messages=(), question=question, passages=PASSAGES, choices=choices))
+        ExtractiveProvider().complete(
+            Request(messages=(), question=question, passages=PASSAGES, choices=choices)
+        )
     )
     assert completion.outcome is Outcome.OK
     return completion.text
@@ -38,7 +42,9 @@ def test_it_refuses_in_the_language_of_the_question() -> None:
 
 
 def test_it_refuses_without_passages() -> None:
-    text = aio.run(ExtractiveProvider().complete(Request(messages=(), question="When was Groq founded?"))).text
+    text = aio.run(
+        ExtractiveProvider().complete(Request(messages=(), question="When was Groq founded?"))
+    ).text
     assert read_answer(text, ()).refused
 
 
