@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -40,17 +41,20 @@ class Format(StrEnum):
 @evaluation.command("list")
 def list_all(as_json: JsonOption = False) -> None:
     """Show the benchmarks and metrics, with licence and source."""
-    from evals.listing import benchmark_rows, metric_rows
+    from evals.benchmarks import list_benchmarks
+    from evals.metrics.catalog import METRICS
     from rag.cli.show import print_json, print_table
 
-    benchmarks, metrics = benchmark_rows(), metric_rows()
+    benchmarks = list_benchmarks()
     if as_json:
-        print_json({"benchmarks": benchmarks, "metrics": metrics})
+        metrics = {
+            name: {"measures": info.what, "source": info.source, "higher_is_better": info.higher_is_better}
+            for name, info in METRICS.items()
+        }
+        print_json({"benchmarks": [asdict(benchmark) for benchmark in benchmarks], "metrics": metrics})
         return
-    print_table(
-        ("benchmark", "licence", "citation"), [(b["name"], b["licence"], b["citation"]) for b in benchmarks]
-    )
-    print_table(("metric", "measures", "source"), [(m["name"], m["measures"], m["source"]) for m in metrics])
+    print_table(("benchmark", "licence", "citation"), [(b.name, b.licence, b.citation) for b in benchmarks])
+    print_table(("metric", "measures", "source"), [(n, m.what, m.source) for n, m in METRICS.items()])
 
 
 @evaluation.command(

@@ -41,6 +41,7 @@ class ProviderRef:
     models: tuple[str, ...]
     docs: str
     configured: bool
+    small_model: str | None = None
 
 
 def resolve(
@@ -165,6 +166,7 @@ def _listed(vendor: Vendor, *, configured: bool) -> ProviderRef:
         models=vendor.models,
         docs=vendor.docs,
         configured=configured,
+        small_model=vendor.small_model,
     )
 
 

@@ -20,7 +20,8 @@ __all__ = ["Vendor", "vendors"]
 class Vendor:
     """A wire format at a base URL. `key_env` names the variables that may hold the key, first set first.
 
-    `prices` is the vendor's id in genai-prices. A `local` server needs no key and costs nothing unless a
+    `prices` is the vendor's id in genai-prices, `small_model` a cheap model for a first try.
+    A `local` server needs no key and costs nothing unless a
     price is configured. `models` lists all models where that is known, and is empty otherwise.
     """
 
@@ -31,6 +32,7 @@ class Vendor:
     key_env: tuple[str, ...] = ()
     key_url: str | None = None
     prices: str | None = None
+    small_model: str | None = None
     local: bool = False
     models: tuple[str, ...] = ()
     quirks: Mapping[str, Any] = field(default_factory=dict)
