@@ -75,7 +75,7 @@ class CachedEmbedder:
         return self._embedder.max_tokens
 
     def embed_documents(self, texts: Sequence[str]) -> Vectors:
-        """Return float32 unit rows of shape (len(texts), dimension); each distinct new text is embedded once."""
+        """Return float32 unit rows of shape (len(texts), dimension); a new text is embedded once."""
         import numpy as np
 
         keys = [self._key(text) for text in texts]
@@ -116,7 +116,8 @@ class CachedEmbedder:
             for start in range(0, len(wanted), _LOOKUP):
                 part = wanted[start : start + _LOOKUP]
                 marks = ",".join("?" * len(part))
-                rows = connection.execute(f"SELECT key, vector FROM vectors WHERE key IN ({marks})", part)  # noqa: S608
+                query = f"SELECT key, vector FROM vectors WHERE key IN ({marks})"  # noqa: S608 - only marks
+                rows = connection.execute(query, part)
                 found |= {key: np.frombuffer(blob, np.float32) for key, blob in rows if len(blob) == width}
         return found
 
@@ -125,7 +126,7 @@ class CachedEmbedder:
             if connection is None:
                 return
             connection.executemany(
-                "INSERT INTO vectors (key, vector) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET vector = excluded.vector",
+                "INSERT OR REPLACE INTO vectors (key, vector) VALUES (?, ?)",
                 vectors.items(),
             )
             connection.execute(
@@ -134,7 +135,7 @@ class CachedEmbedder:
 
     @contextmanager
     def _connection(self) -> Iterator[sqlite3.Connection | None]:
-        """One transaction on the file, or None where it cannot be opened; what goes wrong inside is a warning."""
+        """One transaction on the file, or None where it cannot be opened; failures are logged."""
         with self._lock:
             connection = self._open()
             try:

@@ -1,7 +1,7 @@
 """The child process that turns safetensors weights into an OpenVINO graph: `python -m rag.embedders.export`.
 
-It writes `graph.xml`, `graph.bin` and `reference.npy`, the float32 vectors that sentence-transformers itself gives
-for `SAMPLES`, and ends, so that torch's memory does not stay with the process that embeds.
+It writes `graph.xml`, `graph.bin` and `reference.npy`, the float32 vectors that sentence-transformers itself
+gives for `SAMPLES`, and ends, so that torch's memory does not stay with the process that embeds.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def export(model_folder: Path, target: Path) -> None:
 def _sentence_module(model: Any) -> Any:
     import torch
 
-    class SentenceVectors(torch.nn.Module):
+    class SentenceVectors(torch.nn.Module):  # type: ignore[misc]  # torch is untyped here
         """Two tensors in, unit vectors out; the dictionary between the model's parts stays inside."""
 
         def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""What a sentence-transformers folder says about itself: token limit, prompts, files that shape its vectors."""
+"""What a sentence-transformers folder says about itself: its identity and how much text it reads."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
 """The CPU default: a sentence-transformers model as an OpenVINO graph, pooling and normalisation included.
 
 The graph is exported once from the safetensors weights (`rag.embedders.export`, in a child process) and kept
-under `RAGASSAY_CACHE`. Before a precision is used on a machine its vectors are compared with the float32 vectors of
-sentence-transformers on fixed texts: bfloat16 where the processor has it and every cosine reaches `MIN_COSINE`,
-else float32, else the runtime refuses.
+under `RAGASSAY_CACHE`. Before a precision is used on a machine its vectors are compared with the float32
+vectors of sentence-transformers on fixed texts: bfloat16 where the processor has it and every cosine reaches
+`MIN_COSINE`, else float32, else the runtime refuses.
 """
 
 from __future__ import annotations
@@ -127,7 +127,7 @@ class OpenVinoEmbedder:
     # ------------------------------------------------------------ which precision
 
     def _choose(self, graph: Path) -> tuple[Any, str, float]:
-        """Compile the fastest precision whose vectors are close enough; what was found is kept beside the graph."""
+        """Compile the fastest precision whose vectors are close enough; what was found is kept."""
         core = self._openvino.Core()
         core.set_property({"CACHE_DIR": str(graph / "compiled")})
         capabilities = sorted(core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"))
@@ -147,8 +147,9 @@ class OpenVinoEmbedder:
                     _write(gate, json.dumps(known | found))
                 return model, precision, cosine
         raise ModelFileError(
-            f"the OpenVINO graph of {self._name} is not exact enough on this machine (least cosine to the reference "
-            f"{cosine:.6f}, {MIN_COSINE} needed); use the embedder 'st:{self._name}', or delete {graph} to export again."
+            f"the OpenVINO graph of {self._name} is not exact enough on this machine (least cosine to the "
+            f"reference {cosine:.6f}, {MIN_COSINE} needed); use the embedder 'st:{self._name}', "
+            f"or delete {graph} to export it again."
         )
 
     def _compile(self, core: Any, graph: Path, precision: str) -> Any:
@@ -156,8 +157,9 @@ class OpenVinoEmbedder:
         try:
             return core.compile_model(str(graph / "graph.xml"), "CPU", settings)
         except RuntimeError as exc:
+            said = str(exc).strip().splitlines()[0]
             raise ModelFileError(
-                f"OpenVINO cannot use {graph} ({str(exc).splitlines()[0]}); delete that folder to export it again."
+                f"OpenVINO cannot use {graph} ({said}); delete it to export it again."
             ) from exc
 
     def _least_cosine(self, model: Any, graph: Path) -> float:
@@ -194,7 +196,7 @@ def _batches(lengths: Sequence[int], limit: int) -> Iterator[list[int]]:
 
 
 def _graph_folder(name: str, folder: Path, model_fingerprint: str) -> Path:
-    """Return the folder with the exported graph, exporting it first where it is absent; one process does it."""
+    """Return the folder of the exported graph; where it is absent, one process exports it."""
     from filelock import FileLock
 
     inputs = "\0".join((_EXPORT_FORMAT, *SAMPLES))
@@ -209,7 +211,8 @@ def _graph_folder(name: str, folder: Path, model_fingerprint: str) -> Path:
                 _export(name, folder, graph)
     except OSError as exc:
         raise ModelFileError(
-            f"cannot write to {home}: {exc.strerror or exc}; free some space or point RAGASSAY_CACHE at another disk."
+            f"cannot write to {home}: {exc.strerror or exc}; "
+            "free some space or point RAGASSAY_CACHE at another disk."
         ) from exc
     return graph
 

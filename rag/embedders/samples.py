@@ -5,14 +5,16 @@ from __future__ import annotations
 __all__ = ["SAMPLES"]
 
 _PARAGRAPH = (
-    "Retrieval-augmented generation answers a question from passages found in a collection. The passages are cut "
-    "from documents, embedded as vectors, and ranked by their similarity to the question; the model then reads the "
-    "best of them and cites what it used. Whether that helps depends on the collection, the question and the model. "
+    "Retrieval-augmented generation answers a question from passages found in a collection. "
+    "The passages are cut from documents, embedded as vectors, and ranked by their similarity to the question; "
+    "the model then reads the best of them and cites what it used. "
+    "Whether that helps depends on the collection, the question and the model. "
 )
 _PARAGRAFO = (
-    "A geração aumentada por recuperação responde a uma pergunta com trechos encontrados numa coleção. Os trechos "
-    "são cortados dos documentos, transformados em vetores e ordenados pela semelhança com a pergunta; o modelo lê "
-    "os melhores e cita o que usou. Se isso ajuda, depende da coleção, da pergunta e do modelo. "
+    "A geração aumentada por recuperação responde a uma pergunta com trechos encontrados numa coleção. "
+    "Os trechos são cortados dos documentos, transformados em vetores e ordenados pela semelhança com a "
+    "pergunta; o modelo lê os melhores e cita o que usou. "
+    "Se isso ajuda, depende da coleção, da pergunta e do modelo. "
 )
 
 SAMPLES: tuple[str, ...] = (

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rag.errors import ModelFileError
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
 
 __all__ = ["TextTokenizer"]
 
@@ -22,18 +27,10 @@ class TextTokenizer:
     """
 
     def __init__(self, definition: str, limit: int) -> None:
-        from tokenizers import Tokenizer
-
-        try:
-            self._whole = Tokenizer.from_str(definition)
-            self._cut = Tokenizer.from_str(definition)
-        except Exception as exc:  # noqa: BLE001 - the library raises bare Exception
-            raise ModelFileError(f"tokenizer.json is not readable ({exc}); fetch the model again.") from exc
-        for tokenizer in (self._whole, self._cut):
-            tokenizer.no_padding()
-            tokenizer.no_truncation()
+        self._definition = definition
+        self._cut = _tokenizer(definition)
+        self.content_limit = limit - self._cut.num_special_tokens_to_add(False)
         self._cut.enable_truncation(limit)
-        self.content_limit = limit - self._whole.num_special_tokens_to_add(False)  # noqa: FBT003 - positional there
 
     @classmethod
     def from_file(cls, path: Path, limit: int) -> TextTokenizer:
@@ -56,9 +53,26 @@ class TextTokenizer:
     def spans(self, text: str) -> list[tuple[int, int]]:
         """Return the character span of every token of the whole text, special tokens left out.
 
-        Spans are ordered by start. A character that the vocabulary splits gives its span to each of its tokens.
+        Spans are ordered. A character that the vocabulary splits gives its span to each of its tokens.
         """
         return list(self._whole.encode(_encodable(text), add_special_tokens=False).offsets)
+
+    @cached_property
+    def _whole(self) -> Tokenizer:
+        """A second one that never cuts; not loaded where only queries are embedded."""
+        return _tokenizer(self._definition)
+
+
+def _tokenizer(definition: str) -> Tokenizer:
+    from tokenizers import Tokenizer
+
+    try:
+        tokenizer = Tokenizer.from_str(definition)
+    except Exception as exc:  # the library raises bare Exception
+        raise ModelFileError(f"tokenizer.json is not readable ({exc}); fetch the model again.") from exc
+    tokenizer.no_padding()
+    tokenizer.no_truncation()
+    return tokenizer
 
 
 def _encodable(text: str) -> str:

@@ -1,8 +1,8 @@
 """`local:NAME`: a small language model in a llama.cpp server of our own, spoken to over the OpenAI wire.
 
 The server is a child process: parsers of model files have had holes, so it gets neither the environment's
-keys nor this process's memory. It listens on a loopback port behind a random key, is started by the first call,
-shared by every provider of the same model in this process, and ends with it.
+keys nor this process's memory. It listens on a loopback port behind a random key, is started by the first
+call, shared by every provider of the same model in this process, and ends with it.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import secrets
 import subprocess
 import sys
@@ -32,6 +33,7 @@ N_CTX = 8192
 
 _START_LIMIT_S = 120.0
 _SCRIPT = Path(__file__).with_name("llamacpp_server.py")
+_LOG_PREFIX = re.compile(r"^[\d.]+ [A-Z] \S*\s*")  # time, level and component
 _PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "LD_LIBRARY_PATH", "SYSTEMROOT", "PYTHONHOME")
 
 
@@ -119,7 +121,7 @@ class LlamaServer:
             process.stdin.flush()
             self._url = _url(json.loads(_first_line(process)))
         except (OSError, ValueError, TimeoutError) as exc:
-            reason = self._last_lines() or "no word from it"
+            reason = self._last_lines() or str(exc)
             self._end()
             cure = "is it a whole GGUF file?"
             if self.model in LOCAL_MODELS:
@@ -136,7 +138,7 @@ class LlamaServer:
             return ""
         self._log.seek(0)
         lines = self._log.read().decode("utf-8", "replace").strip().splitlines()
-        return " / ".join(line.strip() for line in lines[-3:])
+        return "; ".join(_LOG_PREFIX.sub("", line) for line in lines[-3:])
 
     def _end(self) -> None:
         process, self._process, self._url = self._process, None, ""

@@ -1,8 +1,8 @@
 """The child process that hosts llama.cpp: run as a script by `rag.providers.llamacpp`.
 
 It imports nothing of ours. It reads one JSON line of parameters from stdin, starts the server on a free
-loopback port, writes one JSON line `{"url": ...}` or `{"error": ...}` to stdout, and lives until stdin closes or its parent is gone.
-PR_SET_PDEATHSIG is not used: it fires when the parent's *thread* ends.
+loopback port, writes one JSON line, `{"url": ...}` or `{"error": ...}`, to stdout, and lives until stdin
+closes or its parent is gone. PR_SET_PDEATHSIG is not used: it fires when the parent's *thread* ends.
 """
 
 from __future__ import annotations
