@@ -17,7 +17,7 @@ __all__ = ["QUESTIONS", "DemoResult", "demo_config", "evaluate", "keyed_systems"
 # (question, provider): the baseline shows verified citations in both languages, the small model what it is.
 QUESTIONS = (
     ("When was Groq founded?", "extractive"),
-    ("Quem desenvolve o Grok?", "extractive"),
+    ("Qual era a mensalidade do ChatGPT Plus em 2024?", "extractive"),
     ("What is Groq's chip called?", "local:smollm2-135m"),
 )
 

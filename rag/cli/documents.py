@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,8 +15,9 @@ from rag.errors import UsageError
 if TYPE_CHECKING:
     from rag.config import Config
     from rag.core import Outcome
+    from rag.ingestion import IngestReport
 
-__all__: list[str] = []
+__all__ = ["ingest_with_bar"]
 
 CollectionOption = Annotated[str, typer.Option("--collection", "-c", metavar="NAME", help="The collection.")]
 KOption = Annotated[int, typer.Option("-k", min=1, max=100, help="How many passages.")]
@@ -46,19 +47,12 @@ def ingest(
     config: ConfigOption = None,
 ) -> None:
     """Read documents into a collection; what has not changed is not done again."""
-    from rag.cli.show import note, print_json, progress_bar
-    from rag.ingestion import ingest as run_ingest
+    from rag.cli.show import note, print_json
 
     settings = read_config(config)
     name = _need(collection)
     given = sources or _configured_sources(settings, name)
-    with progress_bar(quiet=as_json) as bar:
-        task = bar.add_task("reading", total=None, info="")
-
-        def on_progress(done: int, total: int, source: str, chunks: int) -> None:
-            bar.update(task, completed=done, total=total, info=f"{chunks} chunks  {source[-40:]}")
-
-        report = run_ingest(given, name, prune=prune, config=settings, progress=on_progress)
+    report = ingest_with_bar(given, name, settings, prune=prune, quiet=as_json)
     for failure in report.failures:
         note(f"ragassay: {failure.source}: {failure.error}")
     if as_json:
@@ -67,6 +61,22 @@ def ingest(
         print(report.summary())
     if report.failures:
         raise typer.Exit(1)
+
+
+def ingest_with_bar(
+    sources: Sequence[str], name: str, config: Config, *, prune: bool = False, quiet: bool = False
+) -> IngestReport:
+    """Ingest with a progress bar on stderr."""
+    from rag.cli.show import progress_bar
+    from rag.ingestion import ingest as run_ingest
+
+    with progress_bar(quiet=quiet) as bar:
+        task = bar.add_task("reading", total=None, info="")
+
+        def show(done: int, total: int, source: str, chunks: int) -> None:
+            bar.update(task, completed=done, total=total, info=f"{chunks} passages  {source[-40:]}")
+
+        return run_ingest(sources, name, prune=prune, config=config, progress=show)
 
 
 @app.command(epilog="Example: ragassay search 'price of Llama 3 70B' -c handbook --where language=pt")

@@ -140,6 +140,9 @@ def print_answer_notes(answer: Answer) -> None:
     out = console()
     for citation in answer.citations:
         out.print(_citation_line(citation))
+    if not answer.citations and not answer.refused and answer.hits:
+        read = dict.fromkeys(hit.chunk.source for hit in answer.hits)
+        out.print(Text(f"no citation given; passages read: {', '.join(read)}", style="yellow"))
     completion = answer.completion
     seconds = completion.timing.total_s
     parts = [

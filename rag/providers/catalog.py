@@ -20,9 +20,9 @@ __all__ = ["Vendor", "vendors"]
 class Vendor:
     """A wire format at a base URL. `key_env` names the variables that may hold the key, first set first.
 
-    `prices` is the vendor's id in genai-prices, `small_model` a cheap model for a first try.
-    A `local` server needs no key and costs nothing unless a
-    price is configured. `models` lists all models where that is known, and is empty otherwise.
+    `prices` is the vendor's id in genai-prices, `small_model` a cheap model for a first try. A `local` server
+    needs no key and costs nothing unless a price is configured. `models` lists all models where that is
+    known, and is empty otherwise.
     """
 
     name: str
