@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import evals
+from evals.folder import RunFolder
 from evals.runner.progress import Progress
 from rag.bundled import bundled_path
 from rag.config import Config, RagConfig, SettingsConfig, SystemConfig, load_config
@@ -20,6 +21,9 @@ QUESTIONS = (
     ("Qual era a mensalidade do ChatGPT Plus em 2024?", "extractive"),
     ("What is Groq's chip called?", "local:smollm2-135m"),
 )
+
+
+_LEFT_OFF = {"running", "interrupted"}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -71,5 +75,5 @@ def evaluate(
 
 
 def _unfinished(out: Path) -> Path | None:
-    runs = sorted((out / "runs").glob("*/run.json"))
-    return next((path.parent for path in reversed(runs) if not evals.is_finished(path.parent)), None)
+    runs = sorted((out / "runs").glob("*/run.json"), reverse=True)
+    return next((p.parent for p in runs if RunFolder.open(p.parent).read()["state"] in _LEFT_OFF), None)
