@@ -66,6 +66,17 @@ def _append_trimmed(spans: list[tuple[int, int]], text: str, start: int, end: in
         spans.append((start, end))
 
 
+class _Combining(dict[int, int | None]):
+    """A table for `str.translate` that drops combining marks, filled as characters are met."""
+
+    def __missing__(self, code: int) -> int | None:
+        self[code] = None if unicodedata.combining(chr(code)) else code
+        return self[code]
+
+
+_NO_COMBINING = _Combining()
+
+
 def words(text: str) -> list[str]:
     """Return the words and numbers of `text` in order; numbers keep their points and commas."""
     return _WORD.findall(text)
@@ -73,8 +84,9 @@ def words(text: str) -> list[str]:
 
 def fold(text: str) -> str:
     """Return `text` in lower case without diacritics."""
-    decomposed = unicodedata.normalize("NFKD", text.casefold())
-    return "".join(ch for ch in decomposed if not unicodedata.combining(ch))
+    if text.isascii():
+        return text.lower()
+    return unicodedata.normalize("NFKD", text.casefold()).translate(_NO_COMBINING)
 
 
 @cache
@@ -85,7 +97,7 @@ def _folded_stop_words() -> frozenset[str]:
 def content_words(text: str) -> list[str]:
     """Return the folded words of `text` that are not English or Portuguese function words."""
     stop = _folded_stop_words()
-    return [word for word in map(fold, words(text)) if word not in stop]
+    return [word for word in words(fold(text)) if word not in stop]
 
 
 def detect_language(text: str, among: Collection[str] = ()) -> str | None:

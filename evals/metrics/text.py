@@ -18,6 +18,19 @@ _ARTICLES = {
     "pt": re.compile(r"\b(o|a|os|as|um|uma|uns|umas)\b"),
 }
 _ASCII_PUNCTUATION = str.maketrans("", "", string.punctuation)
+
+
+class _Punctuation(dict[int, int | None]):
+    """A table for `str.translate` that drops punctuation of all scripts, filled as characters are met."""
+
+    def __missing__(self, code: int) -> int | None:
+        char = chr(code)
+        dropped = char in string.punctuation or unicodedata.category(char).startswith("P")
+        self[code] = None if dropped else code
+        return self[code]
+
+
+_ALL_PUNCTUATION = _Punctuation()
 _MARKER = re.compile(r"\s*\[\d{1,3}(?:\s*[,;]\s*\d{1,3})*\]")
 _EDGES = re.compile(r"^[\W_]+|[\W_]+$")
 
@@ -33,8 +46,7 @@ def normalise(text: str, language: str | None = None) -> str:
     na, pelo hold a preposition too and stay.
     """
     if language == "pt":
-        text = unicodedata.normalize("NFC", text.lower()).translate(_ASCII_PUNCTUATION)
-        text = "".join(char for char in text if not unicodedata.category(char).startswith("P"))
+        text = unicodedata.normalize("NFC", text.lower()).translate(_ALL_PUNCTUATION)
         return " ".join(_ARTICLES["pt"].sub(" ", text).split())
     return " ".join(_ARTICLES["en"].sub(" ", text.lower().translate(_ASCII_PUNCTUATION)).split())
 

@@ -169,7 +169,7 @@ def make_run(
     }
     records, scores = [], {}
     for sample in samples:
-        passages = _passages(sample)
+        passages = passages_of(sample)
         for profile in profiles:
             for repeat in range(repeats):
                 record = _record(sample, profile, passages, repeat, rng)
@@ -224,7 +224,7 @@ def _choice(i: int) -> Sample:
     )
 
 
-def _passages(sample: Sample) -> tuple[Chunk, ...]:
+def passages_of(sample: Sample) -> tuple[Chunk, ...]:
     if sample.choices:
         return ()
     texts = [f"{sample.question} {target}" for target in sample.targets] + [answer for _, answer in FACTS]

@@ -1,0 +1,80 @@
+"""The page in a real browser: nothing sticks out, nothing is complained about, at both widths."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from evals.report import render
+from evals.report.numbers import build_report
+from tests.evals.report.runs import make_run
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+WIDTHS = (1280, 400)
+PROBE = """<!DOCTYPE html><body><script>
+const found = {};
+function look(frame) {
+  const page = frame.contentDocument, root = page.documentElement, outside = [];
+  for (const node of page.querySelectorAll("main *, header *, footer *")) {
+    const box = node.getBoundingClientRect();
+    const sticks_out = box.right > root.clientWidth + 1 || box.left < -1;
+    if (box.width && sticks_out) outside.push(node.outerHTML.slice(0, 90));
+  }
+  const fonts = [...page.querySelectorAll("svg text")].filter(t => t.getBoundingClientRect().width)
+    .map(t => t.getScreenCTM().a * parseFloat(getComputedStyle(t).fontSize));
+  found[frame.width] = {
+    page: root.scrollWidth, window: root.clientWidth, outside: outside.slice(0, 5),
+    plots: [...page.querySelectorAll("svg")].filter(s => s.getBoundingClientRect().width).length,
+    smallest: Math.min(...fonts),
+  };
+  document.body.dataset.found = JSON.stringify(found);
+}
+</script>%s</body>"""
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here; apt-get install chromium")
+def test_it_looks_right_at_both_widths(tmp_path: Path) -> None:
+    (tmp_path / "report.html").write_text(render(build_report(make_run()), "html"), encoding="utf-8")
+    frames = "".join(
+        f'<iframe width="{width}" height="900" src="report.html" onload="look(this)"></iframe>'
+        for width in WIDTHS
+    )
+    (tmp_path / "probe.html").write_text(PROBE % frames, encoding="utf-8")
+    done = subprocess.run(
+        [
+            str(CHROMIUM),
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--disable-quic",
+            "--no-first-run",
+            "--disable-background-networking",
+            "--disable-component-update",
+            "--disable-sync",
+            "--allow-file-access-from-files",
+            "--enable-logging=stderr",
+            "--virtual-time-budget=5000",
+            f"--user-data-dir={tmp_path / 'profile'}",
+            "--dump-dom",
+            f"file://{tmp_path}/probe.html",
+        ],
+        capture_output=True,
+        text=True,
+        timeout=90,
+        check=True,
+    )
+    assert "CONSOLE" not in done.stderr, [line for line in done.stderr.splitlines() if "CONSOLE" in line]
+    match = re.search(r'data-found="([^"]+)"', done.stdout)
+    assert match, done.stdout[:300]
+    found = json.loads(match.group(1).replace("&quot;", '"').replace("&lt;", "<").replace("&gt;", ">"))
+    for width in WIDTHS:
+        seen = found[str(width)]
+        assert seen["page"] <= seen["window"], (width, seen)
+        assert seen["outside"] == [], (width, seen)
+        assert seen["plots"] == 4, "each plot in one of its two sizes"
+        assert seen["smallest"] >= 10.5, "text in plots stays readable"

@@ -1,0 +1,119 @@
+"""From a run folder on disk to a report, as the command line goes."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+import evals.report
+from evals import report as report_function
+from evals.codec import ScoredRecord
+from evals.folder import RunFolder
+from evals.report.data import RunData
+from evals.report.load import load_run
+from evals.report.numbers import build_report
+from rag.errors import RunError, StorageError
+from tests.evals.report.runs import PROFILES, make_run
+
+
+def _price(run: RunData, number: int) -> dict[str, object] | None:
+    price = run.systems[number].price
+    if price is None:
+        return None
+    amounts = {name: getattr(price, name) for name in ("input_per_mtok", "output_per_mtok", "usd_per_hour")}
+    plain = {name: None if amount is None else str(amount) for name, amount in amounts.items()}
+    return {"kind": price.kind, "source": price.source, "as_of": price.as_of, **plain}
+
+
+def _write(run: RunData, path: Path) -> RunFolder:
+    benchmarks = {
+        b.name: {
+            "benchmark": b.kind or b.name, "metrics": list(b.metrics), "data": b.data, "sha256": b.sha256,
+            "licence": b.licence, "citation": b.citation,
+        }
+        for b in run.benchmarks
+    }  # fmt: skip
+    state = {
+        "created": run.created,
+        "state": run.state,
+        "seed": run.seed,
+        "repeats": run.repeats,
+        "config": {**run.spec, "benchmarks": [{"name": b.name, "split": b.split} for b in run.benchmarks]},
+        "versions": dict(run.versions),
+        "warnings": list(run.warnings),
+        "benchmarks": benchmarks,
+        "systems": [
+            {
+                "name": s.name,
+                "provider": s.provider,
+                "model": s.model,
+                "rag": {"collection": s.collection} if s.collection else None,
+                "price": _price(run, number),
+            }
+            for number, s in enumerate(run.systems)
+        ],
+    }
+    folder = RunFolder.create(path, spec_yaml="seed: 7\n", samples=run.samples, state=state)
+    with folder.journal() as journal:
+        for record in run.records:
+            journal.append(record)
+    folder.write_scores(ScoredRecord(key=key, scores=tuple(scores)) for key, scores in run.scores.items())
+    return folder
+
+
+@pytest.fixture(scope="module")
+def run() -> RunData:
+    return make_run(PROFILES[:4], questions=8, choices=8)
+
+
+def test_the_folder_gives_the_same_report(run: RunData, tmp_path: Path) -> None:
+    folder = _write(run, tmp_path / run.run)
+    found = build_report(load_run(folder.path))
+    expected = build_report(run)
+    for ours, theirs in zip(found.systems, expected.systems, strict=True):
+        # The journal keeps times to the microsecond.
+        assert ours.overall.latency.total_p95 == pytest.approx(theirs.overall.latency.total_p95, abs=1e-3)
+        assert ours.overall.cost == theirs.overall.cost
+        assert (ours.metrics, ours.quality, ours.pareto) == (theirs.metrics, theirs.quality, theirs.pareto)
+        assert (ours.price, ours.collection) == (theirs.price, theirs.collection)
+    assert found.comparisons == expected.comparisons
+    assert found.benchmarks == expected.benchmarks
+    assert [view.id for view in found.samples] == [view.id for view in expected.samples]
+    assert (found.summary, found.warnings) == (expected.summary, expected.warnings)
+
+
+def test_the_function_and_the_package_are_one(run: RunData, tmp_path: Path) -> None:
+    path = _write(run, tmp_path / "run").path
+    text = report_function(path, format="json")
+    assert evals.report(path, format="json") == text
+    assert json.loads(text)["run"] == "run"
+    out = tmp_path / "new" / "report.html"
+    assert report_function(path, format="html", output=out) == out.read_text(encoding="utf-8")
+    with pytest.raises(StorageError, match="cannot write"):
+        report_function(path, output=path / "run.json" / "x")
+
+
+def test_damage_in_the_journal_is_a_warning(run: RunData, tmp_path: Path) -> None:
+    folder = _write(run, tmp_path / "run")
+    journal = folder.path / "journal.jsonl"
+    lines = journal.read_bytes().splitlines(keepends=True)
+    lines[3] = lines[3].replace(b'"repeat":0', b'"repeat":9')
+    journal.write_bytes(b"".join(lines))
+    warnings = build_report(load_run(folder.path)).warnings
+    assert any("line 4 is damaged" in warning for warning in warnings)
+    assert any("replies are missing" in warning for warning in warnings)
+
+
+def test_a_run_without_state_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "run.json").write_text("[]")
+    with pytest.raises(RunError):
+        load_run(tmp_path)
+
+
+def test_the_spec_reaches_the_page(run: RunData) -> None:
+    page = evals.report.render(build_report(replace(run, spec={"seed": 7, "systems": ["ü"]})), "html")
+    assert "seed: 7" in page
+    assert "- ü" in page
