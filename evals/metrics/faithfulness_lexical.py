@@ -17,6 +17,7 @@ __all__ = ["SUPPORT", "WINDOW", "FaithfulnessLexical", "supported"]
 SUPPORT = 0.5
 WINDOW = 3
 
+_DIGIT = re.compile(r"\d")
 _GROUPED = re.compile(r"[1-9]\d{0,2}(?:[.,]\d{3})+")
 
 
@@ -66,11 +67,16 @@ def _prepared(text: str) -> _Passage:
 
 @lru_cache(maxsize=8192)
 def _content(text: str) -> frozenset[str]:
-    return frozenset(_number(word) if word[0].isdigit() else word for word in content_words(text))
+    found = content_words(text)
+    if _DIGIT.search(text) is None:
+        return frozenset(found)
+    return frozenset(_number(word) if word[0].isdigit() else word for word in found)
 
 
 def _number(word: str) -> str:
-    return re.sub(r"[.,]", "", word) if _GROUPED.fullmatch(word) else word.replace(",", ".")
+    if word.isdigit():
+        return word
+    return word.replace(",", "").replace(".", "") if _GROUPED.fullmatch(word) else word.replace(",", ".")
 
 
 def _squeezed(text: str) -> str:

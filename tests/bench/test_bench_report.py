@@ -34,10 +34,10 @@ def test_scoring() -> None:
         )
         for record in run.records
     ]
-    start = time.perf_counter()
+    start = time.process_time()
     scored = sum(1 for _ in score_records(items, load_metrics([*DOCQA, *RETRIEVAL])))
-    rate = scored / (time.perf_counter() - start)
-    print(f"\nscoring, ten metrics: {rate:,.0f} samples/s (wanted: {_SCORED_PER_S:,})")
+    rate = scored / (time.process_time() - start)
+    print(f"\nscoring, ten metrics: {rate:,.0f} samples per CPU second (wanted: {_SCORED_PER_S:,})")
     assert rate > _SCORED_PER_S
 
 
