@@ -6,7 +6,7 @@ __all__ = ["SAMPLES"]
 
 _PARAGRAPH = (
     "Retrieval-augmented generation answers a question from passages found in a collection. "
-    "The passages are cut from documents, embedded as vectors, and ranked by their similarity to the question; "
+    "The passages are cut from documents, embedded as vectors, and ranked by similarity to the question; "
     "the model then reads the best of them and cites what it used. "
     "Whether that helps depends on the collection, the question and the model. "
 )

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rag.embedders.folder import fingerprint
-from rag.embedders.tokens import TextTokenizer
+from rag.embedders.tokens import TextTokenizer, encodable
 from rag.errors import ModelFileError
 from rag.models import LOCAL_MODELS, ProgressSink, hub_url, model_path, require_hub
 
@@ -82,7 +82,7 @@ class SentenceTransformersEmbedder:
 
         if not texts:
             return np.empty((0, self.dimension), dtype=np.float32)
-        return self._encode(self._model.encode_document, list(texts))
+        return self._encode(self._model.encode_document, texts)
 
     def embed_query(self, text: str) -> Vectors:
         """Return one float32 unit vector of shape (dimension,), with the model's query prompt."""
@@ -92,11 +92,11 @@ class SentenceTransformersEmbedder:
         """Return the (start, end) character offsets of each token of the whole `text`."""
         return self._tokens.spans(text)
 
-    def _encode(self, encode: Any, texts: list[str]) -> Vectors:
+    def _encode(self, encode: Any, texts: Sequence[str]) -> Vectors:
         import numpy as np
 
         with self._lock:
-            raw = encode(texts, convert_to_tensor=True, show_progress_bar=False)
+            raw = encode([encodable(text) for text in texts], convert_to_tensor=True, show_progress_bar=False)
         vectors: Vectors = raw.float().cpu().numpy()
         norms = np.linalg.norm(vectors, axis=1, keepdims=True)
         unit: Vectors = (vectors / np.maximum(norms, np.finfo(np.float32).tiny)).astype(np.float32)

@@ -12,7 +12,7 @@ from rag.errors import ModelFileError
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-__all__ = ["TextTokenizer"]
+__all__ = ["TextTokenizer", "encodable"]
 
 
 class TextTokenizer:
@@ -46,16 +46,14 @@ class TextTokenizer:
 
     def ids(self, texts: Sequence[str]) -> list[list[int]]:
         """Return each text's token ids, special tokens included, cut to the limit."""
-        return [
-            encoding.ids for encoding in self._cut.encode_batch_fast([_encodable(text) for text in texts])
-        ]
+        return [encoding.ids for encoding in self._cut.encode_batch_fast([encodable(text) for text in texts])]
 
     def spans(self, text: str) -> list[tuple[int, int]]:
         """Return the character span of every token of the whole text, special tokens left out.
 
         Spans are ordered. A character that the vocabulary splits gives its span to each of its tokens.
         """
-        return list(self._whole.encode(_encodable(text), add_special_tokens=False).offsets)
+        return list(self._whole.encode(encodable(text), add_special_tokens=False).offsets)
 
     @cached_property
     def _whole(self) -> Tokenizer:
@@ -75,8 +73,8 @@ def _tokenizer(definition: str) -> Tokenizer:
     return tokenizer
 
 
-def _encodable(text: str) -> str:
-    """Replace lone surrogates, which JSON escapes can smuggle in, one for one: offsets stay."""
+def encodable(text: str) -> str:
+    """Return `text` with lone surrogates, which JSON escapes smuggle in, replaced one for one: offsets stay."""
     try:
         text.encode("utf-8")
     except UnicodeEncodeError:

@@ -146,6 +146,8 @@ def _fetch(model: LocalModel, progress: ProgressSink) -> None:
                 _SOURCES[source](model, folder, progress)
             except ModelFileError as exc:
                 reasons.append(f"{source}: {str(exc).rstrip('.')}")
+            except OSError as exc:
+                reasons.append(f"{source}: {exc}")
         if missing_files(model, folder):
             raise ModelFileError(_cure(model, reasons))
     lock.release()
