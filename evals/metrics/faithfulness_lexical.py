@@ -17,15 +17,17 @@ __all__ = ["SUPPORT", "WINDOW", "FaithfulnessLexical", "supported"]
 SUPPORT = 0.5
 WINDOW = 3
 
+_CUT = "\x1e"  # no sentence holds a record separator
 _DIGIT = re.compile(r"\d")
 _GROUPED = re.compile(r"[1-9]\d{0,2}(?:[.,]\d{3})+")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Passage:
-    """A passage made ready: its folded text, and the content words of each window of sentences."""
+    """A passage made ready: its folded text, its content words, and those of each window of sentences."""
 
     folded: str
+    words: frozenset[str]
     windows: tuple[frozenset[str], ...]
 
 
@@ -47,25 +49,36 @@ def supported(sentence: str, passages: Sequence[str]) -> bool | None:
         return None
     numbers = {word for word in wanted if word[0].isdigit()}
     enough = SUPPORT * len(wanted)
-    verbatim = _squeezed(sentence)
+    verbatim = " ".join(fold(sentence).split())
     for passage in map(_prepared, passages):
-        if verbatim in passage.folded:
+        if verbatim in passage.folded and _stands_in(verbatim, passage.folded):
             return True
+        if len(wanted & passage.words) < enough:
+            continue
         if any(numbers <= window and len(wanted & window) >= enough for window in passage.windows):
             return True
     return False
 
 
+def _stands_in(verbatim: str, text: str) -> bool:
+    """Not where a word or number goes on: `costs 5` does not stand in `costs 50`."""
+    return re.search(rf"(?<!\w){re.escape(verbatim)}(?![\w]|[.,]\d)", text) is not None
+
+
 @lru_cache(maxsize=4096)
 def _prepared(text: str) -> _Passage:
     # The passages of a sample are the same for every system: read once, they cost nothing after.
-    parts = [_content(text[start:end]) for start, end in sentence_spans(text)]
+    folded = fold(_CUT.join(text[start:end] for start, end in sentence_spans(text)))
+    parts = [_content(part) for part in folded.split(_CUT)]
     last_start = max(1, len(parts) - WINDOW + 1)
     windows = [frozenset().union(*parts[start : start + WINDOW]) for start in range(last_start)]
-    return _Passage(folded=_squeezed(text), windows=tuple(windows))
+    return _Passage(
+        folded=" ".join(folded.replace(_CUT, " ").split()),
+        words=frozenset().union(*parts),
+        windows=tuple(windows),
+    )
 
 
-@lru_cache(maxsize=8192)
 def _content(text: str) -> frozenset[str]:
     found = content_words(text)
     if _DIGIT.search(text) is None:
@@ -77,10 +90,6 @@ def _number(word: str) -> str:
     if word.isdigit():
         return word
     return word.replace(",", "").replace(".", "") if _GROUPED.fullmatch(word) else word.replace(",", ".")
-
-
-def _squeezed(text: str) -> str:
-    return " ".join(fold(text).split())
 
 
 class FaithfulnessLexical:

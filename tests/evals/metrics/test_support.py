@@ -33,6 +33,7 @@ def test_k_precision_by_hand() -> None:
         ("A batch request costs half; requests in a batch cost half the price", True),
         ("The limit is 50000 requests", True),
         ("The limit is 60,000 requests", False),  # a number that is not there
+        ("Keys expire after 9", False),  # part of a number
         ("Streaming needs a websocket connection", False),
         ("Batch requests cost half after 90", False),  # words of sentences far apart
         ("It is so", None),
