@@ -24,7 +24,7 @@ from rag.registry import load_attribute
 
 __all__ = ["RunnableCaller", "passage_of", "read_output"]
 
-_ANSWER_KEYS = ("answer", "output", "result", "text", "content", "response")
+_ANSWER_KEYS = ("message", "answer", "output", "result", "text", "content", "response")
 _CONTEXT_KEYS = ("context", "contexts", "source_documents", "documents")
 
 

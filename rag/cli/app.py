@@ -35,8 +35,8 @@ class ErrorGroup(TyperGroup):
         """Run the command; with `--debug` what goes wrong is shown with its traceback."""
         try:
             return super().invoke(ctx)
-        except KeyboardInterrupt:
-            _fail("interrupted; what was finished is kept, the same command goes on from there.")
+        except KeyboardInterrupt as error:
+            _fail(str(error) or "interrupted; what was finished is kept, the same command goes on from there.")
             raise typer.Exit(EXIT_INTERRUPTED) from None
         except BrokenPipeError:
             # The reader of our output left, as `head` does; the interpreter must not complain on exit.

@@ -44,7 +44,8 @@ _EXPORT_FORMAT = "1"
 class OpenVinoEmbedder:
     """Embeds with one compiled graph; thread-safe.
 
-    `max_tokens` counts the tokens of a text that are read (two more are the model's own marks).
+    `max_tokens` counts the tokens of a text that are read (two more are the model's own marks). `precision` is
+    the one in use, `min_cosine` its least cosine to the reference, `graph` the folder it was loaded from.
 
     Args:
         name: a model of `rag.models` of kind embedding.
@@ -60,9 +61,9 @@ class OpenVinoEmbedder:
         self._fingerprint = fingerprint(folder)
         self._limit = sequence_limit(folder)
         self._tokens = TextTokenizer.from_file(folder / "tokenizer.json", self._limit)
-        graph = _graph_folder(name, folder, self._fingerprint)
+        self.graph = _graph_folder(name, folder, self._fingerprint)
         self._openvino = import_openvino()
-        self._model, self.precision, self.min_cosine = self._choose(graph)
+        self._model, self.precision, self.min_cosine = self._choose(self.graph)
         self._queue = self._openvino.AsyncInferQueue(self._model)
         self._queue.set_callback(_store)
         self._queue_lock = threading.Lock()

@@ -74,7 +74,7 @@ def _tokenizer(definition: str) -> Tokenizer:
 
 
 def encodable(text: str) -> str:
-    """Return `text` with lone surrogates, which JSON escapes smuggle in, replaced one for one: offsets stay."""
+    """Replace lone surrogates, which JSON escapes smuggle in, one for one, so that offsets stay."""
     try:
         text.encode("utf-8")
     except UnicodeEncodeError:

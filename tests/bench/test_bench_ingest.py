@@ -52,7 +52,8 @@ documents = [Document(page_content=text) for text in texts]
 Chroma.from_documents(documents, embeddings, persist_directory=sys.argv[2])
 seconds = time.perf_counter() - loaded
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-print(json.dumps({"chunks": len(texts), "seconds": seconds, "load_s": loaded - started, "peak_mb": peak / 1024}))
+figures = {"chunks": len(texts), "seconds": seconds, "load_s": loaded - started, "peak_mb": peak / 1024}
+print(json.dumps(figures))
 """
 
 
