@@ -83,8 +83,8 @@ class Record:
 class Score:
     """One metric of one record.
 
-    `value` is None, with a `reason`, where it could not be measured or does not apply; `error` is set when the
-    metric itself failed. Never NaN; never 0 for "not measured".
+    `value` is None, with a `reason`, where it could not be measured or does not apply; `error` is set when
+    the metric itself failed. Never NaN; never 0 for "not measured".
     """
 
     metric: str

@@ -36,7 +36,7 @@ class ErrorGroup(TyperGroup):
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt as error:
-            _fail(str(error) or "interrupted; what was finished is kept, the same command goes on from there.")
+            _fail(str(error) or "interrupted; what was finished is kept: the same command goes on.")
             raise typer.Exit(EXIT_INTERRUPTED) from None
         except BrokenPipeError:
             # The reader of our output left, as `head` does; the interpreter must not complain on exit.

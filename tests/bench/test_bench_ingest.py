@@ -110,9 +110,10 @@ def test_ingest_against_langchain(documents: Path, tmp_path: Path) -> None:
     assert ours["chunks"] == theirs["chunks"]
     our_speed, their_speed = (side["chunks"] / side["seconds"] for side in (ours, theirs))
     print(
-        f"\ningest of {DOCUMENTS} documents, {ours['chunks']:.0f} passages: ragassay {our_speed:.0f} passages/s "
-        f"(start of the model and index included), LangChain {their_speed:.0f} (its {theirs['load_s']:.1f} s of "
-        f"loading left out): {our_speed / their_speed:.1f} times; peak memory {ours['peak_mb']:.0f} MB "
+        f"\ningest of {DOCUMENTS} documents, {ours['chunks']:.0f} passages: "
+        f"ragassay {our_speed:.0f} passages/s (start of the model and index included), "
+        f"LangChain {their_speed:.0f} (its {theirs['load_s']:.1f} s of loading left out): "
+        f"{our_speed / their_speed:.1f} times; peak memory {ours['peak_mb']:.0f} MB "
         f"(largest child included) against {theirs['peak_mb']:.0f} MB"
     )
 

@@ -1,6 +1,6 @@
 """Make a DOCX of the handbook from its HTML source: headings, paragraphs, lists and tables.
 
-    python -m tests.tools.html_to_docx corpora/handbook/sources/pt/modelos-locais.html corpora/handbook/docs/pt
+    python -m tests.tools.html_to_docx corpora/handbook/sources/pt/NAME.html corpora/handbook/docs/pt
 
 The language is taken from the `lang` attribute of the source.
 """
