@@ -44,8 +44,8 @@ _EXPORT_FORMAT = "1"
 class OpenVinoEmbedder:
     """Embeds with one compiled graph; thread-safe.
 
-    `max_tokens` counts the tokens of a text that are read (two more are the model's own marks). `precision` is
-    the one in use, `min_cosine` its least cosine to the reference, `graph` the folder it was loaded from.
+    `max_tokens` counts the tokens of a text that are read (two more are the model's own marks). `precision`
+    is the one in use, `min_cosine` its least cosine to the reference, `graph` the folder it was loaded from.
 
     Args:
         name: a model of `rag.models` of kind embedding.

@@ -29,6 +29,6 @@ def _core(number: int) -> str:
 def _quota() -> int | None:
     try:
         limit, period = _QUOTA.read_text().split()
-        return int(limit) // int(period)
+        return max(1, int(limit) // int(period))
     except (OSError, ValueError):  # no cgroup, or "max"
         return None

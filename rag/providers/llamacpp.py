@@ -194,6 +194,7 @@ class LocalProvider:
         self._timeout_s = timeout_s
         self._progress = progress
         self._own_file = _own_file(model)
+        self._lock = threading.Lock()
         self._server: LlamaServer | None = None
         self._wire: tuple[str, Provider] | None = None
 
@@ -227,10 +228,11 @@ class LocalProvider:
             await asyncio.to_thread(_release, server)
 
     def _lease(self) -> LlamaServer:
-        if self._server is None:
-            path = self._own_file or model_path(self._model, progress=self._progress)
-            self._server = _acquire(self._model, path)
-        return self._server
+        with self._lock:
+            if self._server is None:
+                path = self._own_file or model_path(self._model, progress=self._progress)
+                self._server = _acquire(self._model, path)
+            return self._server
 
     async def _at(self, base_url: str, server: LlamaServer) -> Provider:
         """Return the wire to the server where it is now: a restarted one has another port."""
