@@ -56,18 +56,18 @@ class Resampler:
     def means(self, values: Table) -> list[Estimate | None]:
         """Return the mean of each column with its interval; None for a column without values.
 
-        Right-or-wrong columns of independent samples get Wilson's interval. So do columns in which all values
-        are the same, over their clusters: a bootstrap sees no spread there and would claim certainty. All
-        others get the BCa bootstrap interval (Efron 1987).
+        Right-or-wrong columns of independent samples get Wilson's interval. So do columns in which all
+        clusters have the same mean, over the clusters: a bootstrap sees no spread there and would claim
+        certainty. All others get the BCa bootstrap interval (Efron 1987).
         """
         estimates = self._bootstrap(values)
         for column, estimate in enumerate(estimates):
             if estimate is None or estimate.clusters < 2:
                 continue
             known = _known(values[:, column])
-            constant = bool(np.all(known == known[0])) and 0.0 <= known[0] <= 1.0
+            flat = estimate.low == estimate.high and 0.0 <= estimate.mean <= 1.0
             binary = bool(np.all((known == 0.0) | (known == 1.0))) and estimate.clusters == estimate.n
-            if constant or binary:
+            if flat or binary:
                 estimates[column] = self._wilson(estimate)
         return estimates
 

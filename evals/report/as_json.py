@@ -68,6 +68,7 @@ def _benchmark(benchmark: BenchmarkSummary) -> dict[str, Any]:
         "kind": benchmark.kind,
         "samples": benchmark.samples,
         "clusters": benchmark.clusters,
+        "clustered": benchmark.clustered,
         "metrics": list(benchmark.metrics),
         "leading_metric": benchmark.leading,
         "data": benchmark.data,

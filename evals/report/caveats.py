@@ -10,10 +10,10 @@ from evals.report.data import RunData
 from evals.report.model import BenchmarkSummary, SystemSummary
 from rag.core import Outcome
 
-__all__ = ["run_warnings"]
+__all__ = ["FEW_CLUSTERS", "run_warnings"]
 
 _FEW_SAMPLES = 30
-_FEW_CLUSTERS = 10
+FEW_CLUSTERS = 10
 _FEW_FOR_P95 = 20
 _COPIED = ("faithfulness_lexical", "k_precision", "citation_precision")
 
@@ -28,8 +28,8 @@ def run_warnings(
     for benchmark in benchmarks:
         found += _benchmark(benchmark)
     for system in systems:
-        found += [*_calls(system), *_by_construction(system), *_money(system), *_time(system)]
-    found += [*_assumed_prices(systems), *_different_load(systems)]
+        found += [*_calls(system), *_money(system), *_time(system)]
+    found += [*_by_construction(systems), *_assumed_prices(systems), *_different_load(systems)]
     return tuple(dict.fromkeys(found))
 
 
@@ -63,10 +63,10 @@ def _benchmark(benchmark: BenchmarkSummary) -> list[str]:
             f"{benchmark.name} has only {text.plural(benchmark.samples, 'sample')}: "
             "intervals are wide and small differences cannot be seen."
         )
-    if benchmark.clusters < min(_FEW_CLUSTERS, benchmark.samples):
+    if benchmark.clusters < benchmark.samples and not benchmark.clustered:
         found.append(
-            f"{benchmark.name} has only {text.plural(benchmark.clusters, 'cluster')} of dependent samples: "
-            "its intervals are too narrow."
+            f"{benchmark.name} has only {text.plural(benchmark.clusters, 'cluster')} of dependent samples, "
+            "too few to allow for: its samples count as independent, so its intervals may be too narrow."
         )
     if benchmark.split and benchmark.split.endswith("_v0"):
         found.append(
@@ -98,13 +98,17 @@ def _calls(system: SystemSummary) -> list[str]:
     return found
 
 
-def _by_construction(system: SystemSummary) -> list[str]:
-    if system.provider != "extractive":
-        return []
-    copied = sorted({r.metric for r in system.metrics.values() if r.metric in _COPIED and r.n})
-    if not copied:
-        return []
-    return [f"{system.name} quotes its passages: {', '.join(copied)} are 1 by construction, not by merit."]
+def _by_construction(systems: Sequence[SystemSummary]) -> list[str]:
+    copied: dict[str, list[str]] = {}
+    for system in systems:
+        if system.provider == "extractive":
+            metrics = sorted({r.metric for r in system.metrics.values() if r.metric in _COPIED and r.n})
+            if metrics:
+                copied.setdefault(", ".join(metrics), []).append(system.name)
+    return [
+        f"{', '.join(names)}: answers quote the passages, so {metrics} are 1 by construction, not by merit."
+        for metrics, names in copied.items()
+    ]
 
 
 def _money(system: SystemSummary) -> list[str]:

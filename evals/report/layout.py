@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from evals.metrics.catalog import metric_info
 from evals.report import text
-from evals.report.model import Comparison, Latency, MetricResult, Report, SystemSummary
+from evals.report.model import BenchmarkSummary, Comparison, Latency, MetricResult, Report, SystemSummary
 
 __all__ = [
     "TableText",
@@ -94,7 +94,7 @@ def metric_tables(report: Report) -> list[TableText]:
                 columns=("metric", "system", "mean", "95 % interval", "n", "bound"),
                 rows=tuple(rows),
                 words=frozenset({0, 1}),
-                notes=_metric_notes(benchmark.metrics, benchmark.clusters, benchmark.samples),
+                notes=_metric_notes(benchmark),
             )
         )
     return tables
@@ -174,14 +174,16 @@ def outcome_table(report: Report) -> TableText:
     )
 
 
-def _metric_notes(metrics: Sequence[str], clusters: int, samples: int) -> tuple[str, ...]:
+def _metric_notes(benchmark: BenchmarkSummary) -> tuple[str, ...]:
     notes = [
         "n: samples measured of those that the metric applies to.",
         "bound: the mean if all that is missing were wrong.",
     ]
-    if clusters < samples:
-        notes.append(f"Intervals allow for {text.plural(clusters, 'cluster')} of dependent samples.")
-    lower = [metric for metric in metrics if not metric_info(metric).higher_is_better]
+    if benchmark.clustered:
+        notes.append(
+            f"Intervals allow for {text.plural(benchmark.clusters, 'cluster')} of dependent samples."
+        )
+    lower = [metric for metric in benchmark.metrics if not metric_info(metric).higher_is_better]
     if lower:
         notes.append(f"Lower is better: {', '.join(lower)}.")
     return tuple(notes)
@@ -221,8 +223,9 @@ def _cost_cells(system: SystemSummary) -> tuple[str, ...]:
     per_correct = text.UNKNOWN
     if cost.per_correct:
         low, high = cost.per_correct.low, cost.per_correct.high
-        bounds = f"{text.money(low)}–{text.money(high)}" if low is not None and high is not None else "–"
-        per_correct = f"{text.money(cost.per_correct.mean)}\n{bounds}"
+        per_correct = text.money(cost.per_correct.mean)
+        if low is not None and high is not None and low < high:
+            per_correct += f"\n{text.money(low)}–{text.money(high)}"
     blended = system.price.blended_per_mtok if system.price else None
     return (
         text.money(cost.total),

@@ -174,12 +174,17 @@ class Comparison:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BenchmarkSummary:
-    """A benchmark of the run. `leading` is the metric that stands for quality, None where it has none."""
+    """A benchmark of the run.
+
+    `clusters` counts the groups of dependent samples, `clustered` says whether intervals and tests allow for
+    them. `leading` is the metric that stands for quality, None where it has none.
+    """
 
     name: str
     kind: str
     samples: int
     clusters: int
+    clustered: bool
     metrics: tuple[str, ...]
     leading: str | None
     data: str = ""

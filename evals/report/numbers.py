@@ -10,7 +10,7 @@ import numpy as np
 
 from evals.core import Record, Sample
 from evals.metrics.catalog import metric_info
-from evals.report.caveats import run_warnings
+from evals.report.caveats import FEW_CLUSTERS, run_warnings
 from evals.report.compare import compare_systems
 from evals.report.costs import cell
 from evals.report.data import BenchmarkFacts, RunData
@@ -100,8 +100,12 @@ def _part(run: RunData, facts: BenchmarkFacts, number: int) -> _Part:
     known = [name for name in facts.metrics if name in tables]
     metrics = tuple(dict.fromkeys([*known, *tables]))
     # Each benchmark draws from a generator of its own, so that draws of different ones are independent.
+    clusters = [sample.cluster for sample in samples]
+    groups = Resampler(clusters).clusters
+    # Intervals and tests over a handful of clusters mean nothing; the report says what was done instead.
+    usable = groups >= FEW_CLUSTERS
     resampler = Resampler(
-        [sample.cluster for sample in samples],
+        clusters if usable else [None] * len(samples),
         resamples=RESAMPLES,
         seed=run.seed * 1009 + number,
         confidence=CONFIDENCE,
@@ -111,7 +115,8 @@ def _part(run: RunData, facts: BenchmarkFacts, number: int) -> _Part:
             name=facts.name,
             kind=facts.kind or facts.name,
             samples=len(samples),
-            clusters=resampler.clusters,
+            clusters=groups,
+            clustered=usable and groups < len(samples),
             metrics=metrics,
             leading=next((name for name in metrics if metric_info(name).correctness), None),
             data=facts.data,
@@ -191,7 +196,7 @@ def _per_correct(run: RunData, parts: Sequence[_Part]) -> list[Estimate | None]:
     if not leading:
         return [None] * len(run.systems)
     clusters = [
-        None if sample.cluster is None else (part.summary.name, sample.cluster)
+        (part.summary.name, sample.cluster) if part.summary.clustered and sample.cluster else None
         for part in leading
         for sample in part.samples
     ]

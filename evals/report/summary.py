@@ -68,7 +68,9 @@ def _cheapest(systems: Sequence[SystemSummary]) -> str:
     if not known:
         return "No system's price is known." if systems else ""
     line = f"Cheapest: {known[0][1]} at {text.money(known[0][0])} per 1,000 samples"
-    if len(known) > 1:
+    if known[0][0] == known[-1][0]:
+        line = f"{', '.join(name for _, name in known)}: {text.money(known[0][0])} per 1,000 samples"
+    else:
         line += f", dearest {known[-1][1]} at {text.money(known[-1][0])}"
     return f"{line}{'; price unknown: ' + ', '.join(unknown) if unknown else ''}."
 

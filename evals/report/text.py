@@ -34,7 +34,10 @@ def score(value: float | None) -> str:
 
 def signed(value: float | None) -> str:
     """Return a difference with its sign; a true minus, so that it lines up with a plus."""
-    return _NONE if value is None else f"{value:+.3f}".replace("-", "−")
+    if value is None:
+        return _NONE
+    rounded = round(value, 3) or 0.0  # no -0.000
+    return f"{rounded:+.3f}".replace("-", "−") if rounded else "0.000"
 
 
 def interval(low: float | None, high: float | None, *, sign: bool = False) -> str:
@@ -68,6 +71,8 @@ def money(value: Decimal | float | None) -> str:
 
 def durations(first: float | None, second: float | None) -> str:
     """Return `462 / 668 ms`: two waiting times, the unit once where it is the same."""
+    if first is None or second is None:
+        return duration(first)
     low, high = duration(first), duration(second)
     value, _, unit = low.rpartition(" ")
     return f"{value} / {high}" if value and high.endswith(f" {unit}") else f"{low} / {high}"

@@ -107,8 +107,8 @@ def _figures(report: Report, order: Sequence[str]) -> list[_Figure]:
             ("cost", cost, "USD per 1,000 samples, log scale", text.money),
             ("time", time, "median time to a whole answer, log scale", text.duration),
         ):
-            if not points:
-                continue
+            if not any(point.x for point in points):
+                continue  # all are free, or nothing is known: there is no axis to draw
             title = f"{name} against {kind}"
             plot = Scatter(
                 title=f"{title}: {_described(points, tick)}",

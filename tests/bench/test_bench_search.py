@@ -135,7 +135,8 @@ def test_hybrid_search_is_no_slower_than_langchain_dense(folder: Path, embedder,
 
 def test_cold_process_answers_within_two_seconds(folder: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; from rag.index import Index; from rag.retrieve import retrieve; "
+        "import sys; from pathlib import Path; from rag.index import Index; "
+        "from rag.retrieve import retrieve; "
         "from rag.embedders import load_embedder; index = Index.open(Path(sys.argv[1])); "
         "print(retrieve(index, load_embedder(index.settings.embedder), 'what does topic3 say', k=8).timing)"
     )

@@ -128,6 +128,14 @@ def test_one_group_has_no_interval() -> None:
     assert alone.mean == pytest.approx(0.5)
 
 
+def test_clusters_with_equal_means_are_not_certain() -> None:
+    values = np.tile([0.0, 1.0], 12)[:, None]
+    (found,) = Resampler([f"c{i // 2}" for i in range(24)]).means(values)
+    assert found is not None
+    assert found.method == "wilson"
+    assert _interval(found) == pytest.approx(wilson_interval(6, 12), abs=1e-9)
+
+
 def test_missing_values_are_left_out() -> None:
     table = np.array([[0.2], [np.nan], [0.6], [0.4]])
     (found,) = Resampler([None] * 4).means(table)
