@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
-from evals.report.palette import style_of
+from evals.report.palette import PAPER, style_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -148,4 +148,5 @@ def _write(figure: Figure, name: str, place: tuple[float, float], box: Box, colo
         (x0, y0), (x1, y1) = to_figure((x, y)), to_figure(nearest)
         figure.add_artist(Line2D([x0, x1], [y0, y1], color=colour, linewidth=0.8, alpha=0.8))
     across, up = to_figure(((box[0] + box[2]) / 2, (box[1] + box[3]) / 2))
-    figure.text(across, up, name, ha="center", va="center_baseline")
+    paper = {"facecolor": PAPER, "edgecolor": "none", "alpha": 0.85, "pad": 0.5}
+    figure.text(across, up, name, ha="center", va="center_baseline", bbox=paper)

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-__all__ = ["COLOURS", "MARKERS", "style_of"]
+__all__ = ["COLOURS", "FAINT", "INK", "MARKERS", "PAPER", "VARIABLES", "style_of"]
+
+# Stand-ins that no system uses, replaced by CSS variables in the finished SVG.
+INK, FAINT, PAPER = "#010203", "#040506", "#070809"
+VARIABLES = {INK: "var(--ink)", FAINT: "var(--faint)", PAPER: "var(--paper)"}
 
 # Okabe and Ito's palette (2008), safe for colour-blind readers, its yellow and black replaced by tones that
 # stand out on white and on dark alike.

@@ -16,7 +16,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from evals.report.labels import Box, place_labels
-from evals.report.palette import style_of
+from evals.report.palette import FAINT, INK, PAPER, VARIABLES, style_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -24,9 +24,6 @@ if TYPE_CHECKING:
 
 __all__ = ["NARROW", "WIDE", "Point", "Scatter", "Size", "scatter_svg"]
 
-# Stand-ins that no palette uses, replaced by CSS variables in the finished SVG.
-_INK, _FAINT, _PAPER = "#010203", "#040506", "#070809"
-_VARIABLES = {_INK: "var(--ink)", _FAINT: "var(--faint)", _PAPER: "var(--paper)"}
 _FONT = "DejaVu Sans"
 _DPI = 72
 _lock = threading.Lock()
@@ -89,11 +86,11 @@ def scatter_svg(plot: Scatter, size: Size, prefix: str) -> str:
         "font.size": size.font,
         "svg.fonttype": "none",
         "svg.hashsalt": "ragassay",
-        "axes.edgecolor": _FAINT,
-        "axes.labelcolor": _INK,
-        "xtick.color": _INK,
-        "ytick.color": _INK,
-        "text.color": _INK,
+        "axes.edgecolor": FAINT,
+        "axes.labelcolor": INK,
+        "xtick.color": INK,
+        "ytick.color": INK,
+        "text.color": INK,
         "axes.linewidth": 1.0,
     }
     # matplotlib's settings are global to the process: reports drawn in two threads must not mix them.
@@ -167,7 +164,7 @@ def _dress(axes: Axes, kind: str, values: Sequence[float], plot: Scatter, *, wid
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
 
     axes.set_facecolor("none")
-    axes.grid(visible=True, axis="y", color=_FAINT, linewidth=0.6, alpha=0.5)
+    axes.grid(visible=True, axis="y", color=FAINT, linewidth=0.6, alpha=0.5)
     axes.set_axisbelow(True)
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
@@ -190,14 +187,14 @@ def _dress(axes: Axes, kind: str, values: Sequence[float], plot: Scatter, *, wid
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: plot.tick(value)))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.grid(visible=True, axis="x", color=_FAINT, linewidth=0.6, alpha=0.5)
+    axes.grid(visible=True, axis="x", color=FAINT, linewidth=0.6, alpha=0.5)
 
 
 def _mark(axes: Axes, x: float, point: Point, plot: Scatter) -> None:
     colour, marker = style_of(plot.systems, point.system)
     if point.low is not None and point.high is not None:
         axes.vlines(x, point.low, point.high, color=colour, linewidth=2.2, alpha=0.55)
-    axes.plot([x], [point.y], marker=marker, markersize=9, color=colour, markeredgecolor=_PAPER, zorder=5)
+    axes.plot([x], [point.y], marker=marker, markersize=9, color=colour, markeredgecolor=PAPER, zorder=5)
 
 
 def _front(axes: Axes, points: Sequence[Point]) -> list[Box]:
@@ -220,7 +217,7 @@ def _front(axes: Axes, points: Sequence[Point]) -> list[Box]:
     axes.plot(
         [x for x, _ in corners],
         [y for _, y in corners],
-        color=_INK,
+        color=INK,
         linewidth=1.2,
         linestyle=(0, (4, 3)),
         alpha=0.7,
@@ -247,7 +244,7 @@ def _inline(svg: str, title: str, prefix: str) -> str:
 
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
-    for stand_in, variable in _VARIABLES.items():
+    for stand_in, variable in VARIABLES.items():
         svg = svg.replace(stand_in, variable)
     svg = re.sub(r'\bid="([^"]+)"', rf'id="{prefix}-\1"', svg)
     svg = re.sub(r"url\(#([^)]+)\)", rf"url(#{prefix}-\1)", svg)
