@@ -33,8 +33,7 @@ def demo(
     print("\n== Evaluation: every system answers the same questions from the same passages\n")
     with run_progress() as progress:
         result = evaluate(config, out, extra=extra, progress=progress)
-    print(f"report: {result.report.resolve()}\n")
-    finish(result.run)
+    finish(result.run, page=result.report)
 
 
 def _ingest(config: Config) -> None:

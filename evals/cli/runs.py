@@ -127,8 +127,8 @@ def report(
         print(output)
 
 
-def finish(result: RunResult, *, as_json: bool = False) -> None:
-    """Print what a run came to and exit with its code."""
+def finish(result: RunResult, *, as_json: bool = False, page: Path | None = None) -> None:
+    """Print what a run came to, and where its HTML report is or how to get it; exit with the run's code."""
     import evals
 
     for line in result.messages:
@@ -136,7 +136,8 @@ def finish(result: RunResult, *, as_json: bool = False) -> None:
     sys.stdout.write(evals.report(result.folder, format="json" if as_json else "table"))
     if not as_json:
         print(f"\nrun folder: {result.folder}")
-        print(f"report:     ragassay eval report {result.folder} --format html -o report.html")
+        how = f"ragassay eval report {result.folder} --format html -o report.html"
+        print(f"report:     {page.resolve() if page else how}")
     if result.exit_code:
         raise typer.Exit(result.exit_code)
 
