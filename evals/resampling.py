@@ -10,12 +10,14 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterator, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from evals.stats import Estimate, Table, bca_interval, wilson_interval
 
 __all__ = ["Resampler"]
 
 _CHUNK_CELLS = 2_000_000
+_KEPT_CELLS = 64_000_000
 _EXACT_FLIPS = 12
 
 
@@ -47,6 +49,7 @@ class Resampler:
         self.resamples = resamples
         self.confidence = confidence
         self._seed = seed
+        self._kept: list[NDArray[np.uint8]] | None = None
 
     @property
     def clustered(self) -> bool:
@@ -186,12 +189,20 @@ class Resampler:
 
     def _weights(self) -> Iterator[Table]:
         """Yield how often each cluster is drawn, a few resamples at a time: (rows, clusters)."""
+        small = self.resamples * self.clusters <= _KEPT_CELLS
+        if small and self._kept is None:
+            self._kept = [*self._draw_counts()]
+        for counts in self._kept or self._draw_counts():
+            yield counts.astype(np.float64)
+
+    def _draw_counts(self) -> Iterator[NDArray[np.uint8]]:
+        # A byte each: of hundreds of clusters, none is drawn 256 times in one resample.
         random = np.random.default_rng(self._seed)
         size = self.clusters
         for rows in _chunks(self.resamples, size):
             picks = random.integers(size, size=(rows, size), dtype=np.int64)
             picks += np.arange(rows, dtype=np.int64)[:, None] * size
-            yield np.bincount(picks.ravel(), minlength=rows * size).reshape(rows, size).astype(np.float64)
+            yield np.bincount(picks.ravel(), minlength=rows * size).reshape(rows, size).astype(np.uint8)
 
     def _signs(self, permutations: int) -> Iterator[Table]:
         random = np.random.default_rng([self._seed, 1])

@@ -40,10 +40,7 @@ def compare_systems(
     differences = np.column_stack([values[:, a] - values[:, b] for a, b in pairs])
     estimates = resampler.differences(differences)
     binary = not resampler.clustered and bool(np.isin(values[~np.isnan(values)], (0.0, 1.0)).all())
-    if binary:
-        p_values = [_mcnemar(column) for column in differences.T]
-    else:
-        p_values = [p if p is not None else 1.0 for p in resampler.sign_flip_p(differences)]
+    p_values = _p_values(differences, resampler, binary=binary)
     rows = zip(pairs, estimates, p_values, holm(p_values), strict=True)
     return [
         Comparison(
@@ -62,6 +59,12 @@ def compare_systems(
         for (a, b), estimate, p_value, adjusted in rows
         if estimate is not None
     ]
+
+
+def _p_values(differences: Table, resampler: Resampler, *, binary: bool) -> list[float]:
+    if binary:
+        return [_mcnemar(column) for column in differences.T]
+    return [1.0 if p is None else p for p in resampler.sign_flip_p(differences)]
 
 
 def _mcnemar(differences: Table) -> float:
