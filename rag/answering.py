@@ -10,9 +10,9 @@ from collections.abc import Sequence
 
 from rag.citations import read_answer
 from rag.core import Answer, Chunk, Completion, Hit, Message, Request, Settings
+from rag.language import language_among
 from rag.prompts import prompt_hash, render
 from rag.refusals import REFUSALS, refusal
-from rag.text import detect_language
 
 __all__ = ["PROMPTS", "answer_prompt_hash", "answer_request", "read_completion"]
 
@@ -31,7 +31,7 @@ def answer_request(
         settings: sampling settings; None for the provider's own.
         language: ISO 639-1 code of the answer; by default that of the question.
     """
-    language = language or detect_language(question, among=REFUSALS)
+    language = language or language_among(question, REFUSALS)
     name = _LANGUAGE_NAMES.get(language or "", "the language of the question")
     system = render("answer.system", language=name, refusal=refusal(language))
     user = render("answer.user", passages=_numbered(passages), question=question.strip())

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from rag.core import Document
+from rag.text import ABBREVIATION, SENTENCE_END, SENTENCE_START, WIDE_STOP
 
 __all__ = [
     "MAX_CHARS_PER_TOKEN",
@@ -19,7 +20,6 @@ __all__ = [
     "Tokens",
     "segments",
     "tokenise",
-    "trim",
 ]
 
 TokenSpans: TypeAlias = Callable[[str], Sequence[tuple[int, int]]]
@@ -34,24 +34,10 @@ PAGE, PARAGRAPH, LINE, SENTENCE, WRAP = 1.2, 1.0, 0.6, 0.4, 0.1
 _BOUNDARY = re.compile(
     r"(?P<paragraph>\n[ \t]*\n\s*)"
     r"|(?P<line>\n[ \t]*)"
-    r"|(?:(?<=[.!?…])|(?<=[.!?…][\"'”’)\]»]))[ \t]+(?=[\"'“‘(\[«¿¡]?[^\W_a-zà-öø-ÿ])"
-    r"|(?<=[。！？])"
-)
-_ABBREVIATION = re.compile(
-    r"(?:\b(?:Mr|Mrs|Ms|Dr|Dra|Sr|Sra|Prof|St|No|Nos|vs|etc|Inc|Ltd|Co|Fig|Figs|Eq|Sec|Art|Arts|Av|cf|ca|approx|"
-    r"e\.g|i\.e|p|pp|n|vol|ed|al|Jan|Feb|Mar|Apr|Jun|Jul|Aug|Sep|Sept|Oct|Nov|Dec|art|arts|inc|fls|nº)|\b[A-Z])\.$"
+    rf"|{SENTENCE_END}[ \t]+{SENTENCE_START}|{WIDE_STOP}"
 )
 _ITEM = re.compile(r"[-*+•▪●◦|#>]|\(?\w{1,4}[.)]\s|[^\n|]{0,200} \| |\w[^\n:.]{0,40}: ")
 _CLOSED = re.compile(r"[.!?…:;|。！？][\"'”’)\]»]?$")
-
-
-def trim(text: str, start: int, end: int) -> tuple[int, int] | None:
-    """Return a span without white space at its ends; None where nothing is left."""
-    while start < end and text[start].isspace():
-        start += 1
-    while end > start and text[end - 1].isspace():
-        end -= 1
-    return (start, end) if start < end else None
 
 
 # ---------------------------------------------------------------- tokens
@@ -160,7 +146,7 @@ class Breaks:
         if match["line"] is not None:
             closed = _CLOSED.search(text, max(0, match.start() - 3), match.start())
             return LINE if closed or _ITEM.match(text, place) else WRAP
-        if _ABBREVIATION.search(text, max(0, match.start() - 8), match.start()):
+        if ABBREVIATION.search(text, max(0, match.start() - 8), match.start()):
             return 0.0
         return WRAP if self.in_row(match.start()) else SENTENCE
 

@@ -21,10 +21,10 @@ from rag.breaks import (
     TokenSpans,
     segments,
     tokenise,
-    trim,
 )
 from rag.core import Chunk, Document, Section, chunk_id
 from rag.errors import ConfigError
+from rag.text import trim
 
 __all__ = ["TokenSpans", "chunk_document"]
 

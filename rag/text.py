@@ -1,26 +1,40 @@
-"""Plain-text tools that several parts share: sentences, words, languages."""
+"""Plain-text tools that several parts share: sentences and words."""
 
 from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Collection
 from functools import cache
 
-__all__ = ["STOP_WORDS", "content_words", "detect_language", "fold", "sentence_spans", "words"]
+__all__ = [
+    "ABBREVIATION",
+    "SENTENCE_END",
+    "SENTENCE_START",
+    "STOP_WORDS",
+    "WIDE_STOP",
+    "content_words",
+    "fold",
+    "sentence_spans",
+    "trim",
+    "words",
+]
 
 _WORD = re.compile(r"\d+(?:[.,:]\d+)*|[^\W\d_]+(?:['’][^\W\d_]+)*", re.UNICODE)
-_ABBREVIATION = re.compile(
-    r"\b(?:[A-Za-z]|Mr|Mrs|Ms|Dr|Prof|Sr|Sra|St|Inc|Ltd|Co|Corp|vs|etc|e\.g|i\.e|cf|[Ff]ig|[Nn]o|nº|pp?"
-    r"|approx|[Aa]rt|ex|al)\.$"
+# The end of a sentence and what may begin the next; ABBREVIATION matches a stop that ends no sentence.
+SENTENCE_END = r"(?:(?<=[.!?…])|(?<=[.!?…][\"'”’)\]»]))"
+SENTENCE_START = r"(?=[\"'“‘(\[«¿¡*_]?[^\W_a-zà-öø-ÿ])"
+WIDE_STOP = r"(?<=[。！？])"
+ABBREVIATION = re.compile(
+    r"(?:\b(?:Mr|Mrs|Ms|Dr|Dra|Sr|Sra|Prof|St|No|Nos|vs|etc|Inc|Ltd|Co|Corp|Fig|Figs|Eq|Sec|Art|Arts|Av|cf|ca|"
+    r"approx|e\.g|i\.e|p|pp|n|nº|vol|ed|al|ex|Jan|Feb|Mar|Apr|Jun|Jul|Aug|Sep|Sept|Oct|Nov|Dec|art|arts|inc|fls|"
+    r"fig|no)|\b[A-Z])\.$"
 )
 _BREAK = re.compile(
-    r"[.!?…]+[\"'”’)\]»]*(?=\s+[\"'“‘(\[«*_]*[^\W_a-zà-ÿ])"  # a stop, then a capital, a digit or a mark
+    rf"{SENTENCE_END}\s+{SENTENCE_START}|{WIDE_STOP}"
     r"|\n\s*\n"  # a blank line
     r"|\n(?=\s*(?:[-*•#>|]|\d+[.)])\s*)"  # a list item, heading, quote or table row
     r"|(?<=\|)\n"
 )
-_MIN_LETTERS_FOR_DETECTION = 12
 
 _STOP_WORDS_EN = """
 a about after all also an and any are as at be because been being before between both but by can could did
@@ -45,25 +59,25 @@ def sentence_spans(text: str) -> list[tuple[int, int]]:
     Sentences end at a stop before a capital, digit or mark, at blank lines, and where a list item, heading
     or table row begins. Common abbreviations and decimals do not end one.
     """
-    spans: list[tuple[int, int]] = []
+    spans: list[tuple[int, int] | None] = []
     start = 0
     for match in _BREAK.finditer(text):
-        end = match.end()
-        if _ABBREVIATION.search(text, max(start, end - 8), end):
+        end = match.start()
+        if ABBREVIATION.search(text, max(start, end - 8), end):
             continue
-        _append_trimmed(spans, text, start, end)
-        start = end
-    _append_trimmed(spans, text, start, len(text))
-    return spans
+        spans.append(trim(text, start, end))
+        start = match.end()
+    spans.append(trim(text, start, len(text)))
+    return [span for span in spans if span]
 
 
-def _append_trimmed(spans: list[tuple[int, int]], text: str, start: int, end: int) -> None:
+def trim(text: str, start: int, end: int) -> tuple[int, int] | None:
+    """Return a span without white space at its ends; None where nothing is left."""
     while start < end and text[start].isspace():
         start += 1
     while end > start and text[end - 1].isspace():
         end -= 1
-    if start < end:
-        spans.append((start, end))
+    return (start, end) if start < end else None
 
 
 class _Combining(dict[int, int | None]):
@@ -98,21 +112,3 @@ def content_words(text: str) -> list[str]:
     """Return the folded words of `text` that are not English or Portuguese function words."""
     stop = _folded_stop_words()
     return [word for word in words(fold(text)) if word not in stop]
-
-
-def detect_language(text: str, among: Collection[str] = ()) -> str | None:
-    """Return the ISO 639-1 code of the language of `text`, or None when there is too little to tell.
-
-    Args:
-        text: the text; its first 4,000 characters are looked at.
-        among: restricts the answer to these codes, which makes short texts reliable.
-    """
-    sample = text[:4000]
-    if sum(ch.isalpha() for ch in sample) < _MIN_LETTERS_FOR_DETECTION:
-        return None
-    import py3langid
-
-    for code, _ in py3langid.rank(sample):
-        if not among or code in among:
-            return str(code)
-    return None

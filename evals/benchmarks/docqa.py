@@ -11,8 +11,8 @@ from evals.prompts import prompt_hash, render
 from rag.answering import answer_prompt_hash, answer_request
 from rag.config import BenchmarkConfig, Config
 from rag.core import Chunk, Message, Request, Settings
+from rag.language import language_among
 from rag.refusals import REFUSALS, refusal
-from rag.text import detect_language
 
 __all__ = ["DocQA"]
 
@@ -71,7 +71,7 @@ class DocQA:
         """Ask as `ragassay ask` does; without passages, from what the model knows."""
         if passages is not None:
             return answer_request(sample.question, passages, settings, language=sample.language)
-        language = sample.language or detect_language(sample.question, among=REFUSALS)
+        language = sample.language or language_among(sample.question, REFUSALS)
         system = render("closed_book.system", refusal=refusal(language))
         return Request(
             messages=(

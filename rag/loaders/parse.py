@@ -6,8 +6,8 @@ import hashlib
 
 from rag.core import Document
 from rag.errors import LoadError
+from rag.language import document_languages
 from rag.loaders import detect
-from rag.loaders.language import detect_languages
 from rag.loaders.parsed import MAX_TEXT_CHARS, Parsed, stem
 from rag.registry import Registry
 
@@ -52,7 +52,7 @@ def parse_bytes(data: bytes, name: str) -> list[Document]:
         raise LoadError(
             f"its text is longer than {MAX_TEXT_CHARS:,} characters; split it into smaller files."
         )
-    languages = detect_languages([item.text for item in parsed])
+    languages = document_languages([item.text for item in parsed])
     return [
         _document(item, media_type, name, language) for item, language in zip(parsed, languages, strict=True)
     ]

@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from rag.core import Chunk, Completion, Outcome, Request, TextSink, Timing, Usage
-from rag.refusals import refusal
-from rag.text import content_words, detect_language, sentence_spans
+from rag.language import language_among
+from rag.refusals import REFUSALS, refusal
+from rag.text import content_words, sentence_spans
 
 __all__ = ["ExtractiveProvider"]
 
@@ -75,7 +76,7 @@ def _answer(request: Request) -> str:
     question = _stems(request.question)
     weights = _weights(question, sentences)
     if not sentences or _coverage(request.passages, weights) < _MIN_COVERAGE:
-        return refusal(detect_language(request.question, among=("en", "pt", "es", "fr", "de")))
+        return refusal(language_among(request.question, REFUSALS))
     best = max(sentences, key=lambda s: _worth(s, weights))
     quote = " ".join(best.text.split())
     return f'{quote} [{best.passage}]\n[{best.passage}] "{quote}"'
