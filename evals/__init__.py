@@ -23,18 +23,17 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from evals.report import report
+    from evals.reporting import report
     from evals.runner import Forecast, RunResult, plan, rescore, resume, run
 
 __all__ = ["Forecast", "RunResult", "plan", "report", "rescore", "resume", "run"]
 
 
 def __getattr__(name: str) -> Any:
-    # Imported when first used: `import evals` stays light, for the command line's sake. Where a part of the
-    # package evals.report was imported before, `evals.report` is that package, which can be called alike.
+    # Imported when first used: `import evals` stays light, for the command line's sake.
     if name not in __all__:
         raise AttributeError(f"module 'evals' has no attribute {name!r}")
-    home = "evals.report" if name == "report" else "evals.runner"
+    home = "evals.reporting" if name == "report" else "evals.runner"
     value = globals()[name] = getattr(importlib.import_module(home), name)
     return value
 

@@ -70,7 +70,7 @@ def evaluate(
         name = datetime.now(UTC).strftime("%Y-%m-%dT%H%M%SZ")
         result = evals.run(config, out=out / "runs" / name, progress=progress)
     report = out / "report.html"
-    report.write_text(evals.report(result.folder, format="html"), encoding="utf-8")
+    evals.report(result.folder, format="html", output=report)
     return DemoResult(run=result, report=report)
 
 

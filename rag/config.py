@@ -125,7 +125,10 @@ class SystemConfig(_Section):
 
 
 class BenchmarkConfig(_Section):
-    """A benchmark, its data and the metrics to report; keys a benchmark does not use are refused by it."""
+    """A benchmark, its data and the metrics to report; keys a benchmark does not use are refused by it.
+
+    `max_tokens` lowers that of every system for this benchmark, where short replies are asked for.
+    """
 
     name: str
     benchmark: str | None = None
@@ -135,6 +138,7 @@ class BenchmarkConfig(_Section):
     shots_split: str | None = None
     subjects: tuple[str, ...] = ()
     limit: Annotated[int, Field(ge=1)] | None = None
+    max_tokens: Annotated[int, Field(ge=1)] | None = None
     mode: str | None = None
     metrics: tuple[str, ...] = ()
 

@@ -119,11 +119,10 @@ def report(
     """Show what a run found: quality with intervals, cost, latency, differences between systems."""
     import evals
 
-    text = evals.report(run, format=output_format.value)
+    text = evals.report(run, format=output_format.value, output=output)
     if output is None:
         sys.stdout.write(text if text.endswith("\n") else text + "\n")
     else:
-        output.write_text(text, encoding="utf-8")
         print(output)
 
 

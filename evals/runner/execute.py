@@ -133,7 +133,7 @@ class Executor:
         assert system.caller is not None
         key = None if system.rag is None else self.keys[system.rag]
         passages = None if key is None else self._contexts.passages(sample.benchmark, sample.id, key)
-        request = system.request(work.benchmark.benchmark, sample, passages)
+        request = system.request(work.benchmark, sample, passages)
         started = utc_now()
         try:
             completion, own = await system.caller.call(request, sample)

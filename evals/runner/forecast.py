@@ -129,17 +129,17 @@ def plan(
 
 
 def _system(system: System, spec: RunSpec, collections: Collections) -> SystemForecast:
-    characters = calls = 0
+    characters = calls = output = 0
     if system.caller is not None:
         for benchmark in spec.benchmarks:
             passages = _typical(system, benchmark.samples, collections)
             for sample in benchmark.samples:
-                request = system.request(benchmark.benchmark, sample, passages)
+                request = system.request(benchmark, sample, passages)
                 characters += sum(len(message.content) for message in request.messages)
+                output += request.settings.max_tokens or _OUTPUT_WHEN_UNLIMITED
             calls += len(benchmark.samples)
     repeats = spec.config.repeats
-    calls, characters = calls * repeats, characters * repeats
-    output = calls * (system.config.settings.max_tokens or _OUTPUT_WHEN_UNLIMITED)
+    calls, characters, output = calls * repeats, characters * repeats, output * repeats
     low = _cost(system, characters // _CHARS_PER_TOKEN_HIGH, min(calls * _LEAST_OUTPUT, output))
     high = _cost(system, -(-characters // _CHARS_PER_TOKEN_LOW), output)
     return SystemForecast(

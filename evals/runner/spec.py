@@ -173,12 +173,13 @@ def restore_spec(state: Mapping[str, Any], samples: Mapping[str, tuple[Sample, .
     )
 
 
-def settings_of(system: SystemConfig) -> Settings:
-    """Return the sampling settings of a system."""
+def settings_of(system: SystemConfig, benchmark: BenchmarkConfig) -> Settings:
+    """Return the sampling settings of a system; the lower `max_tokens` of system and benchmark counts."""
     given = system.settings
+    most = [n for n in (given.max_tokens, benchmark.max_tokens) if n is not None]
     return Settings(
         temperature=given.temperature,
-        max_tokens=given.max_tokens,
+        max_tokens=min(most, default=None),
         top_p=given.top_p,
         stop=given.stop,
         seed=given.seed,

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from evals.codec import Key
-from evals.core import Benchmark, Record, Sample
+from evals.core import Record, Sample
 from evals.folder import utc_now
-from evals.runner.spec import rag_label, settings_of
+from evals.runner.spec import BenchmarkSpec, rag_label, settings_of
 from rag.citations import read_answer
 from rag.config import Config, SystemConfig
 from rag.core import Chunk, Citation, Completion, Provider, Request
@@ -113,9 +113,11 @@ class System:
         """The label of its retrieval setting, None for a closed book."""
         return None if self.config.rag is None else rag_label(self.config.rag)
 
-    def request(self, benchmark: Benchmark, sample: Sample, passages: tuple[Chunk, ...] | None) -> Request:
+    def request(
+        self, benchmark: BenchmarkSpec, sample: Sample, passages: tuple[Chunk, ...] | None
+    ) -> Request:
         """Build what it is asked."""
-        return benchmark.request(sample, passages, settings_of(self.config))
+        return benchmark.benchmark.request(sample, passages, settings_of(self.config, benchmark.config))
 
     def facts(self, context_key: str | None) -> dict[str, Any]:
         """Return what `run.json` says of it."""

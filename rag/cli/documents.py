@@ -14,7 +14,7 @@ from rag.errors import UsageError
 
 if TYPE_CHECKING:
     from rag.config import Config
-    from rag.core import Outcome
+    from rag.core import Completion
     from rag.ingestion import IngestReport
 
 __all__ = ["ingest_with_bar"]
@@ -147,15 +147,17 @@ def ask(
     )
     if as_json:
         print_json(answer_shape(answer))
-    else:
+    elif answer.completion.outcome.answered:
         print("\n" if stream else answer.text + "\n")
         print_answer_notes(answer)
-    _exit_for(answer.completion.outcome, answer.completion.error)
+    _exit_for(answer.completion)
 
 
-def _exit_for(outcome: Outcome, error: str | None) -> None:
+def _exit_for(completion: Completion) -> None:
+    outcome = completion.outcome
     if not outcome.answered:
-        print(f"ragassay: no answer ({outcome.value}): {error or 'no reason given'}", file=sys.stderr)
+        reason = completion.error or "no reason given"
+        print(f"ragassay: no answer ({outcome.value}): {reason}", file=sys.stderr)
         raise typer.Exit(4 if outcome.terminal else 1)
 
 

@@ -8,9 +8,9 @@ from dataclasses import replace
 import pytest
 
 from evals.metrics import load_metrics, score_records
-from evals.report import render
-from evals.report.numbers import build_report
-from tests.evals.report.runs import DOCQA, PROFILES, RETRIEVAL, make_run, passages_of
+from evals.reporting import render
+from evals.reporting.numbers import build_report
+from tests.evals.reporting.runs import DOCQA, PROFILES, RETRIEVAL, make_run, passages_of
 
 _SCORED_PER_S = 2000
 _SYSTEMS = tuple(replace(PROFILES[n % 6], name=f"{PROFILES[n % 6].name}-{n}") for n in range(10))

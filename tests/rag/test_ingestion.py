@@ -124,6 +124,9 @@ def test_progress_ends_at_the_number_of_files(docs: Path) -> None:
     assert [done for done, _ in seen] == sorted(done for done, _ in seen)
 
 
+_MANY = 500  # files, about 1,500 passages: several groups of the writer
+
+
 def _command(*arguments: str) -> list[str]:
     return [sys.executable, "-c", "from evals.cli import main; main()", *arguments]
 
@@ -134,8 +137,8 @@ def test_an_interrupted_ingest_goes_on_and_loses_nothing(
 ) -> None:
     folder = tmp_path / "many"
     folder.mkdir()
-    for number in range(400):
-        text = " ".join(f"word{number * 7 + i} fact" for i in range(400))
+    for number in range(_MANY):
+        text = " ".join(f"word{number * 7 + i} fact" for i in range(200))
         (folder / f"{number:03}.txt").write_text(text)
     child = subprocess.Popen(_command("ingest", str(folder), "-c", "many"), stderr=subprocess.PIPE)
     manifest = Path(os.environ["RAGASSAY_HOME"]) / "collections" / "many" / "manifest.sqlite3"
@@ -150,11 +153,11 @@ def test_an_interrupted_ingest_goes_on_and_loses_nothing(
     if sign is signal.SIGINT:
         assert b"Traceback" not in errors
     before = _documents(manifest)
-    assert 0 < before < 400
+    assert 0 < before < _MANY
     report = ingest([str(folder)], "many")
     assert report.unchanged == before
-    assert report.added + report.unchanged == 400
-    assert len(sources("many")) == 400
+    assert report.added + report.unchanged == _MANY
+    assert len(sources("many")) == _MANY
 
 
 def _documents(manifest: Path) -> int:

@@ -10,12 +10,12 @@ import numpy as np
 
 from evals.core import Record, Sample
 from evals.metrics.catalog import metric_info
-from evals.report.caveats import FEW_CLUSTERS, run_warnings
-from evals.report.compare import compare_systems
-from evals.report.costs import cell
-from evals.report.data import BenchmarkFacts, RunData
-from evals.report.drilldown import sample_views
-from evals.report.model import (
+from evals.reporting.caveats import FEW_CLUSTERS, run_warnings
+from evals.reporting.compare import compare_systems
+from evals.reporting.costs import cell
+from evals.reporting.data import BenchmarkFacts, RunData
+from evals.reporting.drilldown import sample_views
+from evals.reporting.model import (
     BenchmarkSummary,
     Cell,
     Comparison,
@@ -24,8 +24,8 @@ from evals.report.model import (
     Report,
     SystemSummary,
 )
-from evals.report.scoretable import ScoreTable, score_tables
-from evals.report.summary import summary
+from evals.reporting.scoretable import ScoreTable, score_tables
+from evals.reporting.summary import summary
 from evals.resampling import Resampler
 from evals.stats import Estimate, Table, pareto_front
 

@@ -5,12 +5,9 @@ Needs no network, provider, index or data set; the same folder gives the same re
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
-from types import ModuleType
-from typing import Any
 
-from evals.report.model import Report
+from evals.reporting.model import Report
 from rag.errors import StorageError
 from rag.registry import Registry
 
@@ -19,10 +16,10 @@ __all__ = ["FORMATS", "Report", "build", "render", "report"]
 FORMATS = Registry(
     "report format",
     {
-        "table": "evals.report.table:render_table",
-        "json": "evals.report.as_json:render_json",
-        "md": "evals.report.markdown:render_markdown",
-        "html": "evals.report.webpage:render_html",
+        "table": "evals.reporting.table:render_table",
+        "json": "evals.reporting.as_json:render_json",
+        "md": "evals.reporting.markdown:render_markdown",
+        "html": "evals.reporting.webpage:render_html",
     },
 )
 
@@ -33,8 +30,8 @@ def build(run_folder: Path | str) -> Report:
     Raises:
         RunError: `run_folder` is not a run folder, or a part of it cannot be read.
     """
-    from evals.report.load import load_run
-    from evals.report.numbers import build_report
+    from evals.reporting.load import load_run
+    from evals.reporting.numbers import build_report
 
     return build_report(load_run(run_folder))
 
@@ -76,13 +73,3 @@ def report(
         except OSError as exc:
             raise StorageError(f"cannot write {path}: {exc.strerror or exc}.") from exc
     return text
-
-
-class _Callable(ModuleType):
-    """`evals.report` is this package and, once imported, hides the function of that name: both are one."""
-
-    def __call__(self, *args: Any, **kwargs: Any) -> str:
-        return report(*args, **kwargs)
-
-
-sys.modules[__name__].__class__ = _Callable

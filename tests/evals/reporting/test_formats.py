@@ -12,13 +12,13 @@ from typing import Any
 
 import pytest
 
-from evals.report import build, render, report
-from evals.report.data import RunData
-from evals.report.markdown import escape
-from evals.report.numbers import build_report
-from evals.report.table import render_table
+from evals.reporting import build, render, report
+from evals.reporting.data import RunData
+from evals.reporting.markdown import escape
+from evals.reporting.numbers import build_report
+from evals.reporting.table import render_table
 from rag.errors import RunError, UnknownNameError
-from tests.evals.report.runs import PROFILES, make_run
+from tests.evals.reporting.runs import PROFILES, make_run
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 NASTY = "</style><script>alert(1)</script><img src=http://evil.example/x onerror=alert(2)> | **b** `c` [l](http://e)"

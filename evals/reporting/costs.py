@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from decimal import Decimal
 
 from evals.core import Record
-from evals.report.model import Cell, Cost, Latency
+from evals.reporting.model import Cell, Cost, Latency
 from evals.stats import Estimate, percentile
 
 __all__ = ["cell", "summarise_cost", "summarise_latency"]

@@ -8,8 +8,8 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from evals.metrics.catalog import metric_info, of_retrieval
-from evals.report import text
-from evals.report.layout import (
+from evals.reporting import text
+from evals.reporting.layout import (
     comparison_tables,
     cost_table,
     latency_table,
@@ -18,9 +18,9 @@ from evals.report.layout import (
     outcome_table,
     ranked,
 )
-from evals.report.model import BenchmarkSummary, Cell, Comparison, MetricResult, Report
-from evals.report.palette import style_of
-from evals.report.plots import NARROW, WIDE, Point, Scatter, scatter_svg
+from evals.reporting.model import BenchmarkSummary, Cell, Comparison, MetricResult, Report
+from evals.reporting.palette import style_of
+from evals.reporting.plots import NARROW, WIDE, Point, Scatter, scatter_svg
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -85,7 +85,7 @@ def _template() -> Template:
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    source = resources.files("evals.report").joinpath("template.html").read_text(encoding="utf-8")
+    source = resources.files("evals.reporting").joinpath("template.html").read_text(encoding="utf-8")
     return environment.from_string(source)
 
 

@@ -12,7 +12,7 @@ from evals.codec import Key
 from evals.core import Record, Sample
 from evals.metrics.catalog import metric_info
 from evals.metrics.scoring import CLOSED_BOOK, is_missing
-from evals.report.data import RunData
+from evals.reporting.data import RunData
 from evals.stats import Table
 
 __all__ = ["ScoreTable", "score_tables"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
-from evals.report.palette import PAPER, style_of
+from evals.reporting.palette import PAPER, style_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

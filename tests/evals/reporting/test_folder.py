@@ -8,15 +8,15 @@ from pathlib import Path
 
 import pytest
 
-import evals.report
-from evals import report as report_function
+import evals.reporting
+from evals import report
 from evals.codec import ScoredRecord
 from evals.folder import RunFolder
-from evals.report.data import RunData
-from evals.report.load import load_run
-from evals.report.numbers import build_report
+from evals.reporting.data import RunData
+from evals.reporting.load import load_run
+from evals.reporting.numbers import build_report
 from rag.errors import RunError, StorageError
-from tests.evals.report.runs import PROFILES, make_run
+from tests.evals.reporting.runs import PROFILES, make_run
 
 
 def _price(run: RunData, number: int) -> dict[str, object] | None:
@@ -87,13 +87,12 @@ def test_the_folder_gives_the_same_report(run: RunData, tmp_path: Path) -> None:
 
 def test_the_function_and_the_package_are_one(run: RunData, tmp_path: Path) -> None:
     path = _write(run, tmp_path / "run").path
-    text = report_function(path, format="json")
-    assert evals.report(path, format="json") == text
+    text = report(path, format="json")
     assert json.loads(text)["run"] == "run"
     out = tmp_path / "new" / "report.html"
-    assert report_function(path, format="html", output=out) == out.read_text(encoding="utf-8")
+    assert report(path, format="html", output=out) == out.read_text(encoding="utf-8")
     with pytest.raises(StorageError, match="cannot write"):
-        report_function(path, output=path / "run.json" / "x")
+        report(path, output=path / "run.json" / "x")
 
 
 def test_damage_in_the_journal_is_a_warning(run: RunData, tmp_path: Path) -> None:
@@ -114,6 +113,6 @@ def test_a_run_without_state_is_refused(tmp_path: Path) -> None:
 
 
 def test_the_spec_reaches_the_page(run: RunData) -> None:
-    page = evals.report.render(build_report(replace(run, spec={"seed": 7, "systems": ["ü"]})), "html")
+    page = evals.reporting.render(build_report(replace(run, spec={"seed": 7, "systems": ["ü"]})), "html")
     assert "seed: 7" in page
     assert "- ü" in page

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from evals.codec import Key
 from evals.core import Record, Sample, Score
-from evals.report.model import Price
+from evals.reporting.model import Price
 
 __all__ = ["BenchmarkFacts", "RunData", "SystemFacts"]
 

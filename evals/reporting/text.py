@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from decimal import Decimal
 
-from evals.report.model import Latency
+from evals.reporting.model import Latency
 
 __all__ = [
     "UNKNOWN",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from evals.report.layout import (
+from evals.reporting.layout import (
     TableText,
     comparison_tables,
     cost_table,
@@ -14,7 +14,7 @@ from evals.report.layout import (
     metric_tables,
     outcome_table,
 )
-from evals.report.model import Report
+from evals.reporting.model import Report
 
 __all__ = ["escape", "render_markdown"]
 

@@ -6,7 +6,7 @@ import io
 import os
 import shutil
 
-from evals.report.layout import (
+from evals.reporting.layout import (
     TableText,
     comparison_tables,
     cost_table,
@@ -16,7 +16,7 @@ from evals.report.layout import (
     metric_tables,
     outcome_table,
 )
-from evals.report.model import Report
+from evals.reporting.model import Report
 
 __all__ = ["render_table"]
 

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from evals.report.labels import Box, place_labels
-from evals.report.palette import FAINT, INK, PAPER, VARIABLES, style_of
+from evals.reporting.labels import Box, place_labels
+from evals.reporting.palette import FAINT, INK, PAPER, VARIABLES, style_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from evals.metrics.catalog import metric_info
-from evals.report import text
-from evals.report.model import BenchmarkSummary, Comparison, Latency, MetricResult, Report, SystemSummary
+from evals.reporting import text
+from evals.reporting.model import BenchmarkSummary, Comparison, Latency, MetricResult, Report, SystemSummary
 
 __all__ = [
     "TableText",

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
-from evals.report.model import (
+from evals.reporting.model import (
     BenchmarkSummary,
     Cell,
     Comparison,

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from evals.codec import Key
-from evals.report import text
-from evals.report.data import RunData
-from evals.report.model import BenchmarkSummary, SystemSummary
+from evals.reporting import text
+from evals.reporting.data import RunData
+from evals.reporting.model import BenchmarkSummary, SystemSummary
 from rag.core import Outcome
 
 __all__ = ["FEW_CLUSTERS", "run_warnings"]

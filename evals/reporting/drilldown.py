@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 
 from evals.codec import Key
 from evals.core import Record, Sample
-from evals.report.data import RunData
-from evals.report.model import AnswerView, BenchmarkSummary, SampleView
+from evals.reporting.data import RunData
+from evals.reporting.model import AnswerView, BenchmarkSummary, SampleView
 
 __all__ = ["SHOWN", "sample_views"]
 

@@ -10,12 +10,12 @@ import pytest
 from evals.codec import Key
 from evals.core import Record
 from evals.metrics import load_metrics, score_record
-from evals.report.data import BenchmarkFacts, RunData, SystemFacts
-from evals.report.model import Report
-from evals.report.numbers import build_report
+from evals.reporting.data import BenchmarkFacts, RunData, SystemFacts
+from evals.reporting.model import Report
+from evals.reporting.numbers import build_report
 from rag.core import Completion, Outcome, Timing, Usage
 from tests.evals.metrics.values import sample
-from tests.evals.report.runs import PROFILES, make_run
+from tests.evals.reporting.runs import PROFILES, make_run
 
 
 def _run(
@@ -205,7 +205,7 @@ def test_disagreements_come_first(report: Report) -> None:
     ],
 )
 def test_every_format_stands_thin_runs(run: RunData) -> None:
-    from evals.report import FORMATS, render
+    from evals.reporting import FORMATS, render
 
     built = build_report(run)
     for name in FORMATS:

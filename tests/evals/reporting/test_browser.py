@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from evals.report import render
-from evals.report.numbers import build_report
-from tests.evals.report.runs import make_run
+from evals.reporting import render
+from evals.reporting.numbers import build_report
+from tests.evals.reporting.runs import make_run
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 WIDTHS = (1280, 400)

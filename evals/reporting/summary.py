@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from evals.report import text
-from evals.report.model import BenchmarkSummary, Comparison, SystemSummary
+from evals.reporting import text
+from evals.reporting.model import BenchmarkSummary, Comparison, SystemSummary
 
 __all__ = ["summary"]
 

@@ -10,8 +10,8 @@ from decimal import Decimal
 from evals.codec import Key
 from evals.core import Record, Sample
 from evals.metrics import load_metrics, score_record
-from evals.report.data import BenchmarkFacts, RunData, SystemFacts
-from evals.report.model import Price
+from evals.reporting.data import BenchmarkFacts, RunData, SystemFacts
+from evals.reporting.model import Price
 from rag.core import Chunk, Citation, Completion, Outcome, Timing, Usage
 
 DOCQA = (

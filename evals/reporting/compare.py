@@ -7,7 +7,7 @@ from itertools import combinations
 
 import numpy as np
 
-from evals.report.model import Comparison
+from evals.reporting.model import Comparison
 from evals.resampling import Resampler
 from evals.stats import Table, holm, mcnemar_p
 

@@ -11,8 +11,8 @@ from evals.codec import ScoredRecord
 from evals.core import Record, Sample
 from evals.folder import RunFolder
 from evals.journal import Damage
-from evals.report.data import BenchmarkFacts, RunData, SystemFacts
-from evals.report.model import Price
+from evals.reporting.data import BenchmarkFacts, RunData, SystemFacts
+from evals.reporting.model import Price
 
 __all__ = ["load_run", "run_data"]
 
