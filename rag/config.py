@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
@@ -40,6 +41,13 @@ DEFAULT_EMBEDDER = "all-MiniLM-L6-v2"
 DEFAULT_PROVIDER = "local:smollm2-135m"
 
 
+def _variable_name(value: object) -> object:
+    # The value is not repeated: someone may have put the key itself here.
+    if isinstance(value, str) and not re.fullmatch(r"[A-Z_][A-Z0-9_]*", value):
+        raise ValueError("give the NAME of the environment variable that holds the key, never the key itself")
+    return value
+
+
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
 
@@ -56,8 +64,14 @@ class PriceConfig(_Section):
 
     @model_validator(mode="after")
     def _one_kind(self) -> PriceConfig:
+        rates = (
+            self.input_per_mtok,
+            self.output_per_mtok,
+            self.cached_input_per_mtok,
+            self.cache_write_per_mtok,
+        )
         per_token = self.input_per_mtok is not None and self.output_per_mtok is not None
-        if per_token == (self.usd_per_hour is not None):
+        if any(rate is not None for rate in rates) if self.usd_per_hour is not None else not per_token:
             raise ValueError("give either input_per_mtok and output_per_mtok, or usd_per_hour")
         return self
 
@@ -67,7 +81,7 @@ class ProviderConfig(_Section):
 
     wire: str = "openai"
     base_url: str
-    api_key_env: str | None = None
+    api_key_env: Annotated[str, BeforeValidator(_variable_name)] | None = None
     models: tuple[str, ...] = ()
     price: PriceConfig | None = None
 
@@ -190,7 +204,7 @@ class Config(_Section):
     gates: dict[str, GateConfig] = {}
     repeats: Annotated[int, Field(ge=1, le=1000)] = 1
     cache: bool = False
-    seed: int = 0
+    seed: Annotated[int, Field(ge=0)] = 0
 
     @model_validator(mode="after")
     def _names_once(self) -> Config:

@@ -1,4 +1,4 @@
-"""Commands over documents: `ingest`, `search`, `ask`, `collections`."""
+"""Commands over documents: `ingest`, `search`, `ask`."""
 
 from __future__ import annotations
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
@@ -15,6 +16,7 @@ from rag.errors import LoadError
 from rag.loaders import Failure, Source, load_many, read
 
 if TYPE_CHECKING:
+    from rag.core import Vectors
     from rag.index import DocumentRow, FileState, IndexSettings, Writer
 
 __all__ = ["Job", "Progress"]
@@ -25,14 +27,20 @@ Progress = Callable[[int, int, str, int], None]
 # Raise it when loaders or the chunker make something else of the same file: it is then read again.
 _RECIPE = "1"
 _EMBED_TOGETHER = 512  # passages: as many as a group of the writer, enough to fill batches of like length
+_GROUP_S = 2.0  # after this long a smaller group is written, so that slow files are not lost together
 
 
 @dataclass(frozen=True, slots=True)
 class _Cut:
     """A file that was read and cut, waiting to be embedded together with others."""
 
+    source: Source
     state: FileState
     documents: list[tuple[Document, list[Chunk]]]
+
+    @property
+    def chunks(self) -> list[Chunk]:
+        return [chunk for _, chunks in self.documents for chunk in chunks]
 
 
 class Job:
@@ -53,6 +61,7 @@ class Job:
             self._held[row.file.origin].append(row)
         self._states: dict[str, FileState] = {}
         self._waiting: list[_Cut] = []
+        self._since: float | None = None
         self._done = self._total = 0
 
     def run(self, found: Sequence[Source]) -> None:
@@ -63,13 +72,9 @@ class Job:
                 if isinstance(loaded, LoadError):
                     self._failed(source, loaded)
                 else:
-                    self._waiting.append(_Cut(self._states[source.name], self._cut(loaded)))
-                    self._step(source)
-                if (
-                    sum(len(chunks) for cut in self._waiting for _, chunks in cut.documents)
-                    >= _EMBED_TOGETHER
-                ):
-                    self._write()
+                    self._waiting.append(_Cut(source, self._states[source.name], self._cut(loaded)))
+                    if self._is_group():
+                        self._write()
         self._write()
 
     def prune(self, found: Sequence[Source]) -> None:
@@ -86,8 +91,7 @@ class Job:
             if size is not None and self._writer.unchanged(
                 source.name, size=size, mtime_ns=mtime_ns, recipe=_RECIPE
             ):
-                self.unchanged += 1
-                self._step(source)
+                self._unchanged(source)
                 continue
             try:
                 data = read(source)
@@ -98,8 +102,7 @@ class Job:
             known = self._writer.known_file(source.name)
             if known and (known.sha256, known.recipe) == (state.sha256, state.recipe):
                 self._writer.complete(state, [row.source for row in self._held[source.name]])
-                self.unchanged += 1
-                self._step(source)
+                self._unchanged(source)
                 continue
             self._states[source.name] = state
             yield replace(source, data=data)
@@ -113,10 +116,15 @@ class Job:
             for d in documents
         ]
 
+    def _is_group(self) -> bool:
+        self._since = self._since or time.monotonic()
+        waiting = sum(len(cut.chunks) for cut in self._waiting)
+        return waiting >= _EMBED_TOGETHER or time.monotonic() - self._since > _GROUP_S
+
     def _write(self) -> None:
-        """Embed what waits in one call, so that passages of like length share batches, and write it."""
-        texts = [chunk.text for cut in self._waiting for _, chunks in cut.documents for chunk in chunks]
-        vectors = self._embedder.embed_documents(texts)
+        """Embed what waits together, so that passages of like length share batches, and write it."""
+        texts = [chunk.text for cut in self._waiting for chunk in cut.chunks]
+        vectors = self._embed(texts)
         at = 0
         for cut in self._waiting:
             before = {row.source: row for row in self._held[cut.state.origin]}
@@ -130,11 +138,26 @@ class Job:
                 self.chunks_removed += old.chunks if old else 0
             self._writer.complete(cut.state, [document.source for document, _ in cut.documents])
             self._count_removed(list(before.values()))
-        self._waiting = []
+            self._step(cut.source)
+        self._waiting, self._since = [], None
+
+    def _embed(self, texts: Sequence[str]) -> Vectors:
+        """Embed a group at a time: an interruption within a huge file finds the earlier ones in the cache."""
+        import numpy as np
+
+        parts = [
+            self._embedder.embed_documents(texts[start : start + _EMBED_TOGETHER])
+            for start in range(0, len(texts), _EMBED_TOGETHER)
+        ]
+        return np.concatenate(parts) if parts else np.empty((0, self._embedder.dimension), np.float32)
 
     def _count_removed(self, gone: Sequence[DocumentRow]) -> None:
         self.removed += len(gone)
         self.chunks_removed += sum(row.chunks for row in gone)
+
+    def _unchanged(self, source: Source) -> None:
+        self.unchanged += len(self._held[source.name])
+        self._step(source)
 
     def _failed(self, source: Source, error: LoadError) -> None:
         self.failures.append(Failure(source=source.name, error=str(error)))

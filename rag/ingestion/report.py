@@ -14,7 +14,7 @@ __all__ = ["IngestReport"]
 class IngestReport:
     """What an ingest did.
 
-    `added`, `updated` and `removed` count documents; `unchanged` counts files, whatever they hold.
+    The counts are of documents: a file, or a row of a JSONL file. `failures` are files and URLs.
     """
 
     collection: str

@@ -5,11 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from rag.config import CollectionConfig, Config, load_config
 from rag.core import Embedder
-from rag.errors import FingerprintError, UsageError
+from rag.errors import ConfigError, FingerprintError, UsageError
 from rag.ingestion.job import Job, Progress
 from rag.ingestion.report import IngestReport
 from rag.loaders import discover
@@ -36,7 +37,8 @@ def ingest(
     Args:
         sources: files, folders, globs and http(s) URLs.
         collection: its name; 3 to 63 letters, digits, `.`, `_`, `-`.
-        prune: remove documents that `sources` no longer hold.
+        prune: remove documents that `sources` no longer hold; not done when a source cannot be found, since
+            what it held may only be out of reach.
         config: the config; by default the file that RAGASSAY_CONFIG names, else the defaults.
         progress: told after each file.
 
@@ -57,7 +59,9 @@ def ingest(
     with _opened(collection, config) as (index, embedder, writer):
         job = Job(writer, embedder, index.settings, progress)
         job.run(found)
-        if prune:
+        if prune and missing:
+            missing = [replace(failure, error=f"{failure.error} Nothing was pruned.") for failure in missing]
+        elif prune:
             job.prune(found)
         writer.commit()
         total = index.stats().chunks
@@ -106,6 +110,11 @@ def _settings(name: str, wanted: CollectionConfig, embedder: Embedder) -> IndexS
     from rag.index import IndexSettings
 
     tokens = None if wanted.chunk_tokens == "whole" else wanted.chunk_tokens
+    if tokens and tokens > embedder.max_tokens:
+        raise ConfigError(
+            f"chunk_tokens is {tokens}, but {embedder.name} reads only {embedder.max_tokens}: the rest of "
+            f"each passage could not be found. Set at most {embedder.max_tokens}, or 'whole'."
+        )
     return IndexSettings(
         name=name,
         embedder=wanted.embedder,

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ProviderRef", "provider_refs", "resolve", "resolve_with_fallback", "split_ref"]
 
-_HINT = "'ragassay providers list' shows them all."
+_HINT = "'ragassay doctor' shows those with a key."
 _WIRES = Registry("wire", {"openai": "rag.providers.openai:OpenAIProvider"})
 _EMBEDDED = "local"
 _LANGCHAIN = "langchain"

@@ -147,6 +147,11 @@ def test_a_mistake_costs_a_line_and_names_the_cure(
         ("systems: [", "not valid YAML"),
         ("- a", "holds a list"),
         ("limits: {concurrency: 0}", "limits.concurrency"),
+        (
+            "providers: {lab: {base_url: 'http://x', api_key_env: sk-canary-1}}",
+            "NAME of the environment variable",
+        ),
+        ("systems: [{name: a, provider: extractive, price: {input_per_mtok: 1, usd_per_hour: 2}}]", "either"),
     ],
 )
 def test_a_mistake_in_a_config_is_named(tmp_path: Path, text: str, words: str) -> None:
@@ -155,6 +160,7 @@ def test_a_mistake_in_a_config_is_named(tmp_path: Path, text: str, words: str) -
     done = in_process("eval", "run", str(config))
     assert done.exit_code == 2
     assert words in done.stderr
+    assert "canary" not in done.stderr
 
 
 def test_debug_shows_the_traceback_in_any_place(home: Path) -> None:

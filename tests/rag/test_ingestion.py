@@ -13,7 +13,7 @@ import pytest
 
 from rag.collection import Collection
 from rag.config import parse_config
-from rag.errors import FingerprintError, UnknownNameError, UsageError
+from rag.errors import ConfigError, FingerprintError, UnknownNameError, UsageError
 from rag.pipeline import ingest, search
 
 
@@ -60,6 +60,24 @@ def test_prune_removes_what_the_sources_no_longer_hold(docs: Path) -> None:
     report = ingest([str(docs)], "notes", prune=True)
     assert (report.removed, report.chunks_removed, report.chunks_total) == (1, 1, 2)
     assert sources("notes") == {"groq.md", "sub/prices.txt"}
+
+
+def test_prune_spares_what_may_only_be_out_of_reach(docs: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "note.md").write_text("A note on batch prices.\n")
+    ingest([str(docs), str(other)], "notes")
+    other.rename(tmp_path / "unmounted")
+    report = ingest([str(docs), str(other)], "notes", prune=True)
+    assert report.removed == 0
+    assert "Nothing was pruned" in report.failures[0].error
+    assert "note.md" in sources("notes")
+
+
+def test_passages_longer_than_the_model_reads_are_refused(docs: Path, tmp_path: Path) -> None:
+    config = parse_config({"collections": {"notes": {"chunk_tokens": 512}}}, folder=tmp_path)
+    with pytest.raises(ConfigError, match="at most 254"):
+        ingest([str(docs)], "notes", config=config)
 
 
 def test_bad_files_are_named_and_the_others_go_in(docs: Path) -> None:
@@ -124,7 +142,7 @@ def test_progress_ends_at_the_number_of_files(docs: Path) -> None:
     assert [done for done, _ in seen] == sorted(done for done, _ in seen)
 
 
-_MANY = 500  # files, about 1,500 passages: several groups of the writer
+_MANY = 700  # files of a passage each: more than a group of the writer
 
 
 def _command(*arguments: str) -> list[str]:
@@ -138,7 +156,7 @@ def test_an_interrupted_ingest_goes_on_and_loses_nothing(
     folder = tmp_path / "many"
     folder.mkdir()
     for number in range(_MANY):
-        text = " ".join(f"word{number * 7 + i} fact" for i in range(200))
+        text = " ".join(f"word{number * 7 + i} fact" for i in range(40))
         (folder / f"{number:03}.txt").write_text(text)
     child = subprocess.Popen(_command("ingest", str(folder), "-c", "many"), stderr=subprocess.PIPE)
     manifest = Path(os.environ["RAGASSAY_HOME"]) / "collections" / "many" / "manifest.sqlite3"
