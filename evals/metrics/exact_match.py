@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from evals.core import Record, Sample, Score
-from evals.metrics.text import is_refusal, normalise
+from evals.metrics.text import is_refusal, normalise, without_markers
 from rag.core import Chunk
 
 __all__ = ["ExactMatch", "exact_match"]
@@ -28,10 +28,11 @@ class ExactMatch:
     needs_passages = False
 
     def score(self, sample: Sample, record: Record, passages: Sequence[Chunk]) -> Sequence[Score]:  # noqa: ARG002
-        """Return the best match over all targets."""
+        """Return the best match over all targets; citation marks are no part of an answer."""
         refused = is_refusal(record)
         if refused or not sample.targets:
             value = float(refused and not sample.targets)
             return [Score(metric="exact_match", value=value, reason="refused" if refused else "not refused")]
-        best = max(exact_match(record.answer, target, sample.language) for target in sample.targets)
+        answer = without_markers(record.answer)
+        best = max(exact_match(answer, target, sample.language) for target in sample.targets)
         return [Score(metric="exact_match", value=best)]

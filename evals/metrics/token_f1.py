@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from evals.core import Record, Sample, Score
-from evals.metrics.text import is_refusal, squad_tokens
+from evals.metrics.text import is_refusal, squad_tokens, without_markers
 from rag.core import Chunk
 
 __all__ = ["TokenF1", "token_f1"]
@@ -35,10 +35,11 @@ class TokenF1:
     needs_passages = False
 
     def score(self, sample: Sample, record: Record, passages: Sequence[Chunk]) -> Sequence[Score]:  # noqa: ARG002
-        """Return the best F1 over all targets."""
+        """Return the best F1 over all targets; citation marks are no words of an answer."""
         refused = is_refusal(record)
         if refused or not sample.targets:
             value = float(refused and not sample.targets)
             return [Score(metric="token_f1", value=value, reason="refused" if refused else "not refused")]
-        best = max(token_f1(record.answer, target, sample.language) for target in sample.targets)
+        answer = without_markers(record.answer)
+        best = max(token_f1(answer, target, sample.language) for target in sample.targets)
         return [Score(metric="token_f1", value=best)]

@@ -70,6 +70,12 @@ def test_the_best_target_counts() -> None:
 
 
 @pytest.mark.parametrize("metric", ["exact_match", "token_f1"])
+@pytest.mark.parametrize("answer", ["Denver Broncos [1]", "Denver [1, 3] Broncos [2]."])
+def test_citation_marks_are_no_words(metric: str, answer: str) -> None:
+    assert value(metric, sample("the Denver Broncos"), record(answer)) == 1.0
+
+
+@pytest.mark.parametrize("metric", ["exact_match", "token_f1"])
 def test_unanswerable_is_right_only_when_refused(metric: str) -> None:
     assert value(metric, sample(), record("I do not know", refused=True)) == 1.0
     assert value(metric, sample(), record("", Outcome.REFUSAL)) == 1.0
