@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rag.children import python_path
 from rag.config import cache_dir
 from rag.embedders.folder import fingerprint, read_json, sequence_limit
 from rag.embedders.runtime import import_openvino
@@ -222,10 +224,16 @@ def _export(name: str, folder: Path, graph: Path) -> None:
     with tempfile.TemporaryDirectory(dir=graph.parent, prefix=".export-") as temporary:
         work = Path(temporary) / graph.name
         work.mkdir()
-        command = [sys.executable, "-m", "rag.embedders.export", str(folder), str(work)]
+        # -P: the working folder may hold anybody's modules
+        command = [sys.executable, "-P", "-m", "rag.embedders.export", str(folder), str(work)]
         try:
             done = subprocess.run(
-                command, stdin=subprocess.DEVNULL, capture_output=True, timeout=_EXPORT_LIMIT_S, check=False
+                command,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                timeout=_EXPORT_LIMIT_S,
+                env=os.environ | {"PYTHONPATH": python_path()},
+                check=False,
             )
         except subprocess.TimeoutExpired as exc:
             raise ModelFileError(

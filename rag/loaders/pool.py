@@ -18,6 +18,7 @@ from typing import Self
 
 import orjson
 
+from rag.children import bare_environment, python_path
 from rag.core import Document
 from rag.errors import LoadError
 from rag.loaders.sources import Source
@@ -263,17 +264,12 @@ class _Alarm:
 
 def _start(limits: Limits) -> subprocess.Popen[bytes]:
     arguments = [str(limits.memory_bytes), str(limits.file_bytes), str(os.getpid())]
-    root = str(Path(__file__).parents[2])
-    paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
-    environment = {
-        **os.environ,
-        "PYTHONPATH": os.pathsep.join(paths),
-        "OPENBLAS_NUM_THREADS": "1",
-        "OMP_NUM_THREADS": "1",
-        "MALLOC_ARENA_MAX": "2",
-    }
+    environment = bare_environment(
+        PYTHONPATH=python_path(), OPENBLAS_NUM_THREADS="1", OMP_NUM_THREADS="1", MALLOC_ARENA_MAX="2"
+    )
     return subprocess.Popen(
-        [sys.executable, "-m", "rag.loaders.worker", *arguments],
+        # -P: the working folder may hold anybody's modules
+        [sys.executable, "-P", "-m", "rag.loaders.worker", *arguments],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,

@@ -57,7 +57,7 @@ def discover(sources: Sequence[str]) -> tuple[list[Source], list[Failure]]:
     for given in dict.fromkeys(sources):
         for item, path in _expand(given):
             if isinstance(item, Failure):
-                failures.append(item)
+                failures.append(Failure(source=_name(item.source), error=_name(item.error)))
                 continue
             key = item.locator if isinstance(item.locator, str) else os.path.realpath(item.locator)
             if key in seen:
@@ -70,6 +70,17 @@ def discover(sources: Sequence[str]) -> tuple[list[Source], list[Failure]]:
 
 
 def _expand(given: str) -> Iterator[tuple[Source | Failure, Path | None]]:
+    """Return what one SOURCE stands for; whatever is wrong with it is its own failure, not the others'."""
+    try:
+        yield from _found(given)
+    except OSError as exc:
+        error = f"it cannot be looked up ({exc.strerror or exc}); check the spelling and the permissions."
+        yield Failure(source=given, error=error), None
+    except RuntimeError as exc:  # of expanduser
+        yield Failure(source=given, error=f"{exc}; give the whole path."), None
+
+
+def _found(given: str) -> Iterator[tuple[Source | Failure, Path | None]]:
     scheme = _SCHEME.match(given)
     if scheme:
         yield _url(given, scheme[1].lower()), None
@@ -107,7 +118,7 @@ def _url(given: str, scheme: str) -> Source | Failure:
         return Failure(
             source=shown, error="URLs with a user name or password are refused; download it yourself."
         )
-    return Source(name=given, locator=given)
+    return Source(name=_name(given), locator=given)
 
 
 def _folder(given: str, root: Path) -> Iterator[tuple[Source | Failure, Path | None]]:
@@ -126,9 +137,15 @@ def _glob(given: str, path: Path) -> Iterator[tuple[Source | Failure, Path | Non
     parts = path.parts
     first = next(i for i, part in enumerate(parts) if _WILDCARD.search(part))
     root = Path(*parts[:first]) if first else Path()
-    pattern = _translate("/".join(parts[first:]))
+    try:
+        pattern = _translate("/".join(parts[first:]))
+    except re.error as exc:
+        error = f"not a pattern ({exc}); a set is written such as [a-z], with the lower end first."
+        yield Failure(source=given, error=error), None
+        return
+    depth = None if "**" in given else len(parts) - first
     empty = True
-    for relative, item in _walk(root) if root.is_dir() else ():
+    for relative, item in _walk(root, depth) if root.is_dir() else ():
         if pattern.fullmatch(relative):
             empty = False
             if isinstance(item, str):
@@ -152,15 +169,18 @@ def _translate(pattern: str) -> re.Pattern[str]:
         elif sign == "?":
             out.append("[^/]")
         elif len(sign) > 2 and sign[0] == "[":
-            body = sign[1:-1].replace("\\", r"\\").replace("[", r"\[")
+            body = sign[1:-1].replace("\\", r"\\").replace("[", r"\[").replace("]", r"\]")
             out.append(f"[^/{body[1:]}]" if body.startswith("!") else f"[{body.replace('^', chr(92) + '^')}]")
         else:
             out.append(re.escape(sign))
     return re.compile("".join(out), re.DOTALL)
 
 
-def _walk(root: Path) -> Iterator[tuple[str, Path | str]]:
-    """Return (relative name, path or what is wrong with it) of each file; links are looked at last."""
+def _walk(root: Path, depth: int | None = None) -> Iterator[tuple[str, Path | str]]:
+    """Return (relative name, path or what is wrong with it) of each file; links are looked at last.
+
+    Files in `root` itself are at depth 1; folders that hold only files deeper than `depth` are not opened.
+    """
     home = os.path.realpath(root)
     visited = {home}
     files: list[tuple[str, Path | str]] = []
@@ -170,9 +190,9 @@ def _walk(root: Path) -> Iterator[tuple[str, Path | str]]:
         if not folders:
             relative, path = links.pop()
             target = os.path.realpath(path)
-            if not path.is_dir() or _leaves(path, home):
+            if not _is_folder(path) or _leaves(path, home):
                 files.append((relative, _leaves(path, home) or _not_a_file(path) or path))
-            elif target not in visited:
+            elif target not in visited and _holds(relative, depth):
                 visited.add(target)
                 folders.append((f"{relative}/", path))
             continue
@@ -183,11 +203,25 @@ def _walk(root: Path) -> Iterator[tuple[str, Path | str]]:
             if entry.is_symlink():
                 links.append((relative, path))
             elif entry.is_dir():
+                if not _holds(relative, depth):
+                    continue
                 visited.add(os.path.realpath(path))
                 folders.append((f"{relative}/", path))
             else:
                 files.append((relative, _not_a_file(path) or path))
     return _each_once(files)
+
+
+def _holds(folder: str, depth: int | None) -> bool:
+    """Whether the files in `folder`, named from the root, are at most so deep."""
+    return depth is None or folder.count("/") + 2 <= depth
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
 
 
 def _each_once(files: list[tuple[str, Path | str]]) -> Iterator[tuple[str, Path | str]]:
@@ -233,7 +267,10 @@ def _not_a_file(path: Path) -> str:
 
 def _name(name: str) -> str:
     """Return a file name without lone surrogates, which stand for bytes that are not UTF-8."""
-    return os.fsencode(name).decode("utf-8", "backslashreplace")
+    try:
+        return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    except UnicodeEncodeError:  # a surrogate that stands for no byte
+        return name.encode("utf-8", "backslashreplace").decode()
 
 
 def _longer(path: Path, names: set[str]) -> str:

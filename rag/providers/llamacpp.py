@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import re
 import secrets
 import subprocess
@@ -21,6 +20,7 @@ from pathlib import Path
 from typing import IO
 from weakref import WeakKeyDictionary
 
+from rag.children import bare_environment
 from rag.core import Completion, Provider, Request, TextSink
 from rag.errors import ModelFileError, ProviderFailedError, UnknownNameError
 from rag.models import LOCAL_MODELS, ProgressSink, model_path
@@ -34,7 +34,6 @@ N_CTX = 8192
 _START_LIMIT_S = 120.0
 _SCRIPT = Path(__file__).with_name("llamacpp_server.py")
 _LOG_PREFIX = re.compile(r"^[\d.]+ [A-Z] \S*\s*")  # time, level and component
-_PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "LD_LIBRARY_PATH", "SYSTEMROOT", "PYTHONHOME")
 
 
 class LlamaServer:
@@ -97,10 +96,9 @@ class LlamaServer:
 
     def _launch(self) -> None:
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - open as long as the child
-        environment = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
         # Threads that wait spin for some microseconds, then sleep. Spinning on and on starves them on a busy
         # machine; never spinning halves the speed on an idle one.
-        environment["GOMP_SPINCOUNT"] = "1000"
+        environment = bare_environment(GOMP_SPINCOUNT="1000")
         self._process = process = subprocess.Popen(
             # -P: this folder's modules must not shadow those of the same name
             [sys.executable, "-P", str(_SCRIPT)],

@@ -292,3 +292,15 @@ def test_two_processes_share_the_file(tmp_path: Path) -> None:
     assert [process.wait() for process in running] == [0, 0, 0]
     with sqlite3.connect(path) as connection:
         assert connection.execute("SELECT count(*) FROM vectors").fetchone() == (400,)
+
+
+def test_the_export_takes_no_modules_from_the_working_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    python = tmp_path / "python"
+    python.write_text('#!/bin/sh\necho "$1 from $PYTHONPATH" >&2\nexit 1\n')
+    python.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(python))
+    monkeypatch.delenv("PYTHONPATH", raising=False)
+    with pytest.raises(ModelFileError, match=rf"\(-P from {REPO}\)"):
+        openvino._export("tiny", tmp_path, tmp_path / "graph")

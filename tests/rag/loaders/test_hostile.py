@@ -224,3 +224,26 @@ def test_files_that_cannot_be_read_are_named(tmp_path: Path) -> None:
 def test_bytes_already_read_are_not_read_again() -> None:
     (document,) = load(Source(name="a.docx", locator=Path("/nowhere"), data=docx_bytes()))
     assert document.title == "Returns policy"
+
+
+def test_the_working_folder_lends_no_modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "orjson.py").write_text("open('planted', 'w').close()\nraise SystemExit(3)\n")
+    (tmp_path / "a.txt").write_text("some words")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep)  # its empty parts mean the working folder
+    (document,) = load(Source(name="a.txt", locator=tmp_path / "a.txt"))
+    assert "some words" in document.text
+    assert not (tmp_path / "planted").exists()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_the_child_gets_no_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-canary-1234")
+    worker = Worker()
+    try:
+        worker.parse(b"some words", "a.txt")
+        held = Path(f"/proc/{worker.pid}/environ").read_bytes()
+    finally:
+        worker.close()
+    assert b"PYTHONPATH=" in held
+    assert b"sk-canary" not in held

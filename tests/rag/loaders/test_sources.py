@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import os
 import socket
 from pathlib import Path
@@ -91,13 +92,54 @@ def test_what_is_not_a_regular_file_is_refused(tmp_path: Path) -> None:
         ("file:///etc/passwd", "give the path itself"),
         ("https://user:hunter2@host/x", "user name or password"),
         ("http://[::1", "not a valid URL"),
+        ("x" * 300, "File name too long"),
+        ("x[z-a].md", "not a pattern"),
+        ("~nobody-of-this-name/x", "home directory"),
+        ("a\udce9.md", "no such file"),
+        ("\ud800.md", "no such file or folder"),
     ],
 )
 def test_what_cannot_be_found_is_named_with_its_cure(given: str, words: str) -> None:
     found, (failure,) = discover([given])
     assert found == []
+    (failure.source + failure.error).encode()
     assert words in failure.error
     assert "hunter2" not in failure.source + failure.error
+
+
+def test_a_source_that_cannot_be_looked_up_leaves_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tree(tmp_path, "a.md")
+    looked_up = Path.is_dir
+
+    def is_dir(path: Path) -> bool:  # root may read everything, so the refusal is played
+        if "closed" in path.parts:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return looked_up(path)
+
+    monkeypatch.setattr(Path, "is_dir", is_dir)
+    found, failures = discover(["x" * 300, "/closed/b.md", "x[z-a]", str(tmp_path / "a.md")])
+    assert names(found) == ["a.md"]
+    assert [failure.source for failure in failures] == ["x" * 300, "/closed/b.md", "x[z-a]"]
+    assert "Permission denied" in failures[1].error
+
+
+def test_a_glob_looks_no_deeper_than_its_pattern(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = tree(tmp_path, "d/a.md", "d/s/b.md", "d/s/t/c.md")
+    (root / "d/link").symlink_to(root / "d/s")
+    opened: list[str] = []
+    scandir = os.scandir
+
+    def watched(path: Path) -> object:
+        opened.append(path.name)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", watched)
+    assert names(discover([f"{root}/d/*.md"])[0]) == ["a.md"]
+    assert opened == ["d"]
+    assert names(discover([f"{root}/d/*/*.md"])[0]) == ["s/b.md"]
+    assert "t" not in opened
 
 
 def test_an_empty_folder_is_named_and_urls_are_kept_whole(tmp_path: Path) -> None:
