@@ -14,6 +14,7 @@ class MetricInfo:
     """A metric in words. `worst` is the value a failed call gets; every value lies in 0..1.
 
     `binary` metrics are 0 or 1 for each answer, so that two systems may be compared by McNemar's test.
+    `needs_passages` is that of the Metric itself: a closed book has no such value.
     `correctness` metrics say whether the answer is right, and may stand for "quality" in a summary.
     """
 
@@ -22,6 +23,7 @@ class MetricInfo:
     source: str = ""
     worst: float = 0.0
     binary: bool = False
+    needs_passages: bool = False
     correctness: bool = False
 
     @property
@@ -63,14 +65,17 @@ METRICS: dict[str, MetricInfo] = {
         path="evals.metrics.k_precision:KPrecision",
         what="share of the answer's words that occur in the passages",
         source="Adlakha et al. 2023, arXiv:2307.16877",
+        needs_passages=True,
     ),
     "faithfulness_lexical": MetricInfo(
         path="evals.metrics.faithfulness_lexical:FaithfulnessLexical",
         what="share of the answer's sentences whose words and numbers stand together in a passage",
+        needs_passages=True,
     ),
     "citation_precision": MetricInfo(
         path="evals.metrics.citation_precision:CitationPrecision",
         what="share of the citations whose quote was found word for word in the cited passage",
+        needs_passages=True,
     ),
     "refusal_accuracy": MetricInfo(
         path="evals.metrics.refusal_accuracy:RefusalAccuracy",
@@ -78,18 +83,25 @@ METRICS: dict[str, MetricInfo] = {
         binary=True,
     ),
     "recall@5": MetricInfo(
-        path="evals.metrics.retrieval:Retrieval", what="share of the relevant documents in the first 5"
+        path="evals.metrics.retrieval:Retrieval",
+        what="share of the relevant documents in the first 5",
+        needs_passages=True,
     ),
     "recall@10": MetricInfo(
-        path="evals.metrics.retrieval:Retrieval", what="share of the relevant documents in the first 10"
+        path="evals.metrics.retrieval:Retrieval",
+        what="share of the relevant documents in the first 10",
+        needs_passages=True,
     ),
     "mrr": MetricInfo(
-        path="evals.metrics.retrieval:Retrieval", what="mean of 1 / rank of the first relevant document"
+        path="evals.metrics.retrieval:Retrieval",
+        what="mean of 1 / rank of the first relevant document",
+        needs_passages=True,
     ),
     "ndcg@10": MetricInfo(
         path="evals.metrics.retrieval:Retrieval",
         what="discounted gain of the first 10 against the ideal order",
         source="Järvelin and Kekäläinen 2002",
+        needs_passages=True,
     ),
 }
 
@@ -97,7 +109,7 @@ METRICS: dict[str, MetricInfo] = {
 def metric_info(name: str) -> MetricInfo:
     """Return what is known of a metric; a name such as `recall@20` or a foreign one gets a plain entry."""
     known = METRICS.get(name)
-    return known or MetricInfo(path="", what=name)
+    return known or MetricInfo(path="", what=name, needs_passages=of_retrieval(name))
 
 
 def of_retrieval(name: str) -> bool:

@@ -4,6 +4,9 @@ A reply that came (`ok`, `length`, `refusal`) is scored as it stands. `content_f
 `bad_request` are the system's own failure and get the metric's worst value, with the outcome as reason. All
 else is infrastructure: nothing was learnt, the value is None and the reason is the outcome. A metric that
 raises yields a Score with its error, and the run goes on.
+
+Metrics that compare with passages have nothing to go by where a reply came without: it may be a closed book,
+or an app that retrieves by itself and tells nothing. Which of them it is, the system knows, not the reply.
 """
 
 from __future__ import annotations
@@ -15,10 +18,10 @@ from evals.core import Metric, Record, Sample, Score
 from evals.metrics.catalog import metric_info
 from rag.core import Chunk, Outcome
 
-__all__ = ["CLOSED_BOOK", "is_missing", "score_record", "score_records"]
+__all__ = ["NO_PASSAGES", "is_missing", "score_record", "score_records"]
 
-CLOSED_BOOK = "closed book"
-_UNLEARNT = frozenset(str(outcome) for outcome in Outcome if outcome.infrastructure)
+NO_PASSAGES = "no passages known"
+_FAILED = frozenset(str(outcome) for outcome in Outcome if not outcome.answered)
 
 
 def score_records(
@@ -47,16 +50,18 @@ def score_record(
 def is_missing(score: Score) -> bool:
     """True where a value should exist and does not: the call failed, or the metric did.
 
-    The other scores without a value do not apply: a closed book has no passages, a refusal no claims.
+    The other scores without a value do not apply: there are no passages, or a refusal makes no claims.
     """
-    return score.value is None and (score.error is not None or score.reason in _UNLEARNT)
+    return score.value is None and (score.error is not None or score.reason in _FAILED)
 
 
 def _settled(metric: Metric, record: Record) -> list[Score] | None:
-    """Scores that follow from the kind of system and the outcome alone; None where the text decides."""
+    """Scores that follow from the outcome and the lack of passages alone; None where the text decides."""
     outcome = record.completion.outcome
     if metric.needs_passages and record.context_key is None:
-        return [Score(metric=name, value=None, reason=CLOSED_BOOK) for name in metric.names]
+        # A call that failed would have told its passages, had it come back: its value is missing.
+        reason = NO_PASSAGES if outcome.answered else str(outcome)
+        return [Score(metric=name, value=None, reason=reason) for name in metric.names]
     if not metric.needs_answer or outcome.answered:
         return None
     if outcome.own_failure:

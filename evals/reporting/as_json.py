@@ -83,6 +83,7 @@ def _system(system: SystemSummary) -> dict[str, Any]:
     quality = system.quality
     return {
         "name": system.name,
+        "kind": system.kind,
         "provider": system.provider,
         "model": system.model,
         "collection": system.collection,

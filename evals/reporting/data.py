@@ -14,13 +14,22 @@ __all__ = ["BenchmarkFacts", "RunData", "SystemFacts"]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SystemFacts:
-    """A system as the run knew it. `collection` is None for a closed book."""
+    """A system as the run knew it.
+
+    `kind` is `provider`, `runnable` (an app of the user's, which may retrieve by itself) or `recorded`.
+    """
 
     name: str
+    kind: str = "provider"
     provider: str = ""
     model: str = ""
     collection: str | None = None
     price: Price | None = None
+
+    @property
+    def closed_book(self) -> bool:
+        """True where it is asked without any passages."""
+        return self.kind == "provider" and self.collection is None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

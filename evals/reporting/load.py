@@ -72,6 +72,7 @@ def _system(facts: Mapping[str, Any]) -> SystemFacts:
     rag = facts.get("rag") or {}
     return SystemFacts(
         name=facts["name"],
+        kind=str(facts.get("kind") or "provider"),
         provider=str(facts.get("provider") or ""),
         model=str(facts.get("model") or ""),
         collection=rag.get("collection"),

@@ -137,10 +137,12 @@ class Quality:
 class SystemSummary:
     """A system over all benchmarks, and on each.
 
+    `kind` is `provider`, `runnable` or `recorded`. `collection` is what it is given passages from, if any.
     `pareto` is True where no other system is at least as good, as cheap and as fast, and better in one.
     """
 
     name: str
+    kind: str
     provider: str
     model: str
     collection: str | None

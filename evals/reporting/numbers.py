@@ -57,6 +57,7 @@ def build_report(run: RunData) -> Report:
     systems = tuple(
         SystemSummary(
             name=system.name,
+            kind=system.kind,
             provider=system.provider,
             model=system.model,
             collection=system.collection,

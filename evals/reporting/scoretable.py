@@ -11,11 +11,13 @@ import numpy as np
 from evals.codec import Key
 from evals.core import Record, Sample
 from evals.metrics.catalog import metric_info
-from evals.metrics.scoring import CLOSED_BOOK, is_missing
+from evals.metrics.scoring import NO_PASSAGES, is_missing
 from evals.reporting.data import RunData
 from evals.stats import Table
 
-__all__ = ["ScoreTable", "score_tables"]
+__all__ = ["CLOSED_BOOK", "ScoreTable", "score_tables"]
+
+CLOSED_BOOK = "closed book"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -34,7 +36,10 @@ class ScoreTable:
 
 
 def score_tables(run: RunData, samples: Sequence[Sample], records: Sequence[Record]) -> dict[str, ScoreTable]:
-    """Return a table for each metric that one benchmark's records were scored by, in order of appearance."""
+    """Return a table for each metric that one benchmark's records were scored by, in order of appearance.
+
+    Metrics of passages do not apply to closed books, whether their calls came back or not.
+    """
     rows = {sample.id: row for row, sample in enumerate(samples)}
     columns = {system.name: column for column, system in enumerate(run.systems)}
     shape = (len(rows), len(columns))
@@ -55,6 +60,12 @@ def score_tables(run: RunData, samples: Sequence[Sample], records: Sequence[Reco
             if not is_missing(score):
                 idle[score.metric][row, column] += 1
     names = list(dict.fromkeys([*sums, *reasons]))
+    closed = [column for column, system in enumerate(run.systems) if system.closed_book]
+    for name in names:
+        for column in closed if metric_info(name).needs_passages else ():
+            sums[name][:, column] = counts[name][:, column] = 0.0
+            idle[name][:, column] = run.repeats
+            reasons[name][column] = Counter({CLOSED_BOOK: len(samples) * run.repeats})
     return {
         name: _table(name, sums[name], counts[name], run.repeats - counts[name] - idle[name], reasons[name])
         for name in names
@@ -64,8 +75,8 @@ def score_tables(run: RunData, samples: Sequence[Sample], records: Sequence[Reco
 def _table(name: str, sums: Table, counts: Table, absent: Table, reasons: list[Counter[str]]) -> ScoreTable:
     missing = np.maximum(0.0, absent)
     for column, why in enumerate(reasons):
-        # A reply that never came has no score to say so, but a closed book stays one.
-        if why[CLOSED_BOOK]:
+        # A system that never told what it retrieved would not have told it in the calls that failed.
+        if why[NO_PASSAGES] and not counts[:, column].any():
             missing[:, column] = 0.0
     with np.errstate(invalid="ignore"):
         values = np.where(counts > 0, sums / counts, np.nan)

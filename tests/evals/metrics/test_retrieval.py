@@ -44,7 +44,7 @@ def test_rows_of_a_file_are_sources_not_pages() -> None:
 def test_nothing_retrieved_scores_zero_and_a_closed_book_nothing() -> None:
     item = sample("x", relevant=("a.pdf",))
     assert value("recall@5", item, record()) == 0.0
-    assert score("recall@5", item, record(rag=False)).reason == "closed book"
+    assert score("recall@5", item, record(rag=False)).reason == "no passages known"
     assert score("recall@5", sample("x"), record(), *PASSAGES).reason == "no relevant passage named"
 
 

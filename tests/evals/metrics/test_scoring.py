@@ -36,9 +36,13 @@ def test_retrieval_is_scored_whatever_the_answer_was(outcome: Outcome) -> None:
     assert score("recall@5", ITEM, record("", outcome), passage("t")).value == 1.0
 
 
-def test_a_closed_book_is_not_missing() -> None:
-    found = score("k_precision", ITEM, record("", Outcome.TIMEOUT, rag=False))
-    assert (found.reason, is_missing(found)) == ("closed book", False)
+def test_a_reply_without_passages_does_not_apply_but_a_failed_call_is_missing() -> None:
+    for metric in ("k_precision", "recall@5"):
+        found = score(metric, ITEM, record("B", rag=False))
+        assert (found.reason, is_missing(found)) == ("no passages known", False)
+        for outcome in (Outcome.TIMEOUT, Outcome.CONTENT_FILTER):
+            found = score(metric, ITEM, record("", outcome, rag=False))
+            assert (found.value, found.reason, is_missing(found)) == (None, str(outcome), True)
 
 
 class _Broken:
@@ -80,6 +84,8 @@ def test_every_metric_loads_and_is_a_metric() -> None:
     loaded = load_metrics(ALL)
     assert all(isinstance(metric, Metric) for metric in loaded)
     assert {name for metric in loaded for name in metric.names} == set(ALL)
+    for metric in loaded:
+        assert {metric_info(name).needs_passages for name in metric.names} == {metric.needs_passages}
 
 
 def test_retrieval_is_short_for_four() -> None:

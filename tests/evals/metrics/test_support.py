@@ -61,7 +61,7 @@ def test_share_of_sentences() -> None:
 @pytest.mark.parametrize("metric", ["faithfulness_lexical", "k_precision", "citation_precision"])
 def test_no_value_where_there_is_nothing_to_judge(metric: str) -> None:
     assert score(metric, sample("x"), record("no", refused=True), passage(TEXT)).reason == "refused"
-    assert score(metric, sample("x"), record("yes", rag=False)).reason == "closed book"
+    assert score(metric, sample("x"), record("yes", rag=False)).reason == "no passages known"
     assert score(metric, sample("x"), record(""), passage(TEXT)).value is None
 
 

@@ -10,11 +10,12 @@ import pytest
 from evals.codec import Key
 from evals.core import Record
 from evals.metrics import load_metrics, score_record
+from evals.reporting import render
 from evals.reporting.data import BenchmarkFacts, RunData, SystemFacts
 from evals.reporting.model import Report
 from evals.reporting.numbers import build_report
 from rag.core import Completion, Outcome, Timing, Usage
-from tests.evals.metrics.values import sample
+from tests.evals.metrics.values import passage, record, sample
 from tests.evals.reporting.runs import PROFILES, make_run
 
 
@@ -145,6 +146,51 @@ def test_closed_books_do_not_count_as_missing(report: Report) -> None:
     found = closed.metrics["docqa/recall@5"]
     assert (found.estimate, found.total, found.not_applicable) == (None, 0, 24)
     assert found.reasons == {"closed book": 24}
+
+
+def _with_passages(kind: str, *told: bool | None) -> RunData:
+    """An app on four samples: whether each reply told its passages; None: the call failed."""
+    samples = [sample("yes", id=f"q{i}", relevant=("a.md",)) for i in range(len(told))]
+    metrics = load_metrics(["recall@5", "k_precision"])
+    records, scores = [], {}
+    for item, tells in zip(samples, told, strict=True):
+        outcome = Outcome.TIMEOUT if tells is None else Outcome.OK
+        reply = record("yes", outcome, rag=bool(tells), sample_id=item.id)
+        records.append(reply)
+        scores[Key.of(reply)] = score_record(item, reply, [passage("yes")] if tells else [], metrics)
+    return RunData(
+        run="r",
+        created="",
+        systems=[SystemFacts(name="x", kind=kind)],
+        benchmarks=[BenchmarkFacts(name="docqa")],
+        samples=samples,
+        records=records,
+        scores=scores,
+    )
+
+
+def test_a_failed_call_of_an_app_that_retrieves_by_itself_is_missing() -> None:
+    found = build_report(_with_passages("runnable", True, True, True, None)).systems[0].metrics
+    for metric in ("docqa/recall@5", "docqa/k_precision"):
+        assert (found[metric].n, found[metric].total, found[metric].mean_if_missing_wrong) == (3, 4, 0.75)
+        assert found[metric].reasons == {"timeout": 1}
+
+
+def test_an_app_that_tells_no_passages_is_no_closed_book() -> None:
+    run = _with_passages("runnable", False, False, None)
+    found = build_report(run).systems[0].metrics["docqa/k_precision"]
+    assert (found.total, found.not_applicable) == (0, 3)
+    assert found.reasons == {"no passages known": 2, "timeout": 1}
+    page = render(build_report(run), "html")
+    assert "closed book" not in page
+
+
+def test_a_closed_book_without_replies_is_one_still() -> None:
+    run = _with_passages("provider", None, None, None)
+    for thin in (run, replace(run, records=run.records[:1])):
+        found = build_report(thin).systems[0].metrics["docqa/k_precision"]
+        assert (found.estimate, found.total, found.mean_if_missing_wrong) == (None, 0, None)
+        assert found.reasons == {"closed book": 3}
 
 
 def test_caveats_say_what_a_reader_must_know(report: Report) -> None:
