@@ -8,6 +8,7 @@ float arrays of shape (samples, columns) in which NaN marks what was not measure
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,7 @@ __all__ = ["Resampler"]
 _CHUNK_CELLS = 2_000_000
 _KEPT_CELLS = 64_000_000
 _EXACT_FLIPS = 12
+_ROUNDING = 1e-9  # equal values leave sums that differ in their last digits
 
 
 class Resampler:
@@ -68,21 +70,29 @@ class Resampler:
             if estimate is None or estimate.clusters < 2:
                 continue
             known = _known(values[:, column])
-            flat = estimate.low == estimate.high and 0.0 <= estimate.mean <= 1.0
             binary = bool(np.all((known == 0.0) | (known == 1.0))) and estimate.clusters == estimate.n
-            if flat or binary:
+            if binary or (_flat(estimate) and 0.0 <= estimate.mean <= 1.0):
                 estimates[column] = self._wilson(estimate)
         return estimates
 
     def differences(self, values: Table) -> list[Estimate | None]:
-        """Return the mean of each column of paired differences with its BCa interval."""
-        return self._bootstrap(values)
+        """Return the mean of each column of paired differences with its BCa interval.
+
+        Where every difference is alike there is no interval: the bootstrap sees no spread and would claim
+        certainty, and a difference is no proportion that Wilson's could be of.
+        """
+        return [
+            replace(estimate, low=None, high=None, method="none")
+            if estimate and _flat(estimate)
+            else estimate
+            for estimate in self._bootstrap(values)
+        ]
 
     def ratios(self, numerators: Table, denominators: Table) -> list[Estimate | None]:
         """Return sum / sum of each pair of columns with its percentile interval.
 
         None where the sum below is 0. `high` is None where the upper tail of the draws has nothing to divide
-        by, so that the ratio has no bound.
+        by, so that the ratio has no bound. Neither is given where every draw has the same ratio.
         """
         above, _ = self._grouped(numerators)
         below, counts = self._grouped(denominators)
@@ -99,10 +109,11 @@ class Resampler:
             ordered = np.sort(np.where(np.isnan(draws[:, column]), np.inf, draws[:, column]))
             low, high = (_finite(ordered[_rank(share, len(ordered))]) for share in (tail, 1 - tail))
             groups = int(np.count_nonzero(counts[:, column]))
-            if groups < 2:
-                low = high = None
             mean = float(above[:, column].sum() / total)
-            found.append(Estimate(mean=mean, low=low, high=high, n=n, clusters=groups, method="percentile"))
+            if groups < 2 or (low is not None and high is not None and high - low <= _ROUNDING * mean):
+                low = high = None
+            method = "none" if low is None else "percentile"
+            found.append(Estimate(mean=mean, low=low, high=high, n=n, clusters=groups, method=method))
         return found
 
     def draws(self, values: Table) -> Table:
@@ -222,6 +233,11 @@ def _chunks(total: int, width: int) -> Iterator[int]:
     step = max(1, _CHUNK_CELLS // max(1, width))
     for start in range(0, total, step):
         yield min(step, total - start)
+
+
+def _flat(estimate: Estimate) -> bool:
+    low, high = estimate.low, estimate.high
+    return low is not None and high is not None and high - low <= _ROUNDING
 
 
 def _known(values: Table) -> Table:

@@ -32,7 +32,8 @@ class Estimate:
     """A mean (or ratio) with its interval.
 
     `n` counts the samples measured, `clusters` the independent groups they form. `low` and `high` are None
-    where one group alone says nothing about spread. `method` is `wilson`, `bca`, `percentile` or `none`.
+    where nothing is known of the spread: one group alone, or all alike. `method` is `wilson`, `bca`,
+    `percentile` or `none`.
     """
 
     mean: float

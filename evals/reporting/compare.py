@@ -17,18 +17,20 @@ _LEVEL = 0.05
 
 
 def compare_systems(
-    metric: str, systems: Sequence[str], values: Table, resampler: Resampler
+    metric: str, systems: Sequence[str], values: Table, resampler: Resampler, *, binary: bool
 ) -> list[Comparison]:
     """Return the paired difference of every two systems that share samples.
 
-    Right-or-wrong scores of independent samples are tested by McNemar's exact test, all others by sign flips
-    of whole clusters. P-values are adjusted by Holm's method over the pairs of this metric.
+    Right-or-wrong metrics of independent samples are tested by McNemar's exact test, all others by sign flips
+    of whole clusters: the metric decides, not the values it happened to give. P-values are adjusted by
+    Holm's method over the pairs of this metric.
 
     Args:
         metric: `BENCHMARK/METRIC`.
         systems: their names, in the order of the columns.
         values: shape (samples, systems), NaN where not measured.
         resampler: over the same samples.
+        binary: whether the metric is right or wrong for each sample.
     """
     pairs = [
         (a, b)
@@ -39,8 +41,8 @@ def compare_systems(
         return []
     differences = np.column_stack([values[:, a] - values[:, b] for a, b in pairs])
     estimates = resampler.differences(differences)
-    binary = not resampler.clustered and bool(np.isin(values[~np.isnan(values)], (0.0, 1.0)).all())
-    p_values = _p_values(differences, resampler, binary=binary)
+    exact = binary and not resampler.clustered
+    p_values = _p_values(differences, resampler, exact=exact)
     rows = zip(pairs, estimates, p_values, holm(p_values), strict=True)
     return [
         Comparison(
@@ -54,15 +56,15 @@ def compare_systems(
             p_value=p_value,
             p_adjusted=adjusted,
             significant=adjusted < _LEVEL,
-            test="mcnemar" if binary else "sign_flip",
+            test="mcnemar" if exact else "sign_flip",
         )
         for (a, b), estimate, p_value, adjusted in rows
         if estimate is not None
     ]
 
 
-def _p_values(differences: Table, resampler: Resampler, *, binary: bool) -> list[float]:
-    if binary:
+def _p_values(differences: Table, resampler: Resampler, *, exact: bool) -> list[float]:
+    if exact:
         return [_mcnemar(column) for column in differences.T]
     return [1.0 if p is None else p for p in resampler.sign_flip_p(differences)]
 

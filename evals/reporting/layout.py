@@ -114,7 +114,7 @@ def _compared(metric: str, comparisons: Sequence[Comparison]) -> TableText:
         rows=tuple(
             (
                 f"{c.a} − {c.b}",
-                f"{text.signed(c.difference)} ({text.interval(c.low, c.high, sign=True)})",
+                text.difference(c.difference, c.low, c.high),
                 text.p_value(c.p_adjusted) + (" *" if c.significant else ""),
                 str(c.n),
             )
@@ -124,6 +124,7 @@ def _compared(metric: str, comparisons: Sequence[Comparison]) -> TableText:
             "* beyond chance at 5 % after Holm's correction over all pairs in this metric"
             if sure
             else "No difference is beyond chance at 5 % after Holm's correction.",
+            *(["no interval: every difference is alike"] if any(c.low is None for c in comparisons) else []),
         ),
     )
 

@@ -158,7 +158,8 @@ class SystemSummary:
 class Comparison:
     """The paired difference a - b of a metric over the samples that both were measured on.
 
-    `p_adjusted` is Holm's over all pairs of systems in this metric; `test` names the test.
+    `low` and `high` are None where every difference is alike. `p_adjusted` is Holm's over all pairs of
+    systems in this metric; `test` names the test.
     """
 
     a: str

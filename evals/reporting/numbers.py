@@ -180,9 +180,11 @@ def _qualities(run: RunData, parts: Sequence[_Part]) -> list[Quality | None]:
         else:
             spread = np.asarray(draws)[:, column] / len(leading)
             tails = [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2]
-            low, high = np.quantile(spread[~np.isnan(spread)], tails)
+            low, high = map(float, np.quantile(spread[~np.isnan(spread)], tails))
+            alike = high - low <= 1e-9  # draws without spread know nothing of chance
             mean = sum(m for m in means if m is not None) / len(means)
-            found.append(Quality(metrics=names, mean=mean, low=float(low), high=float(high)))
+            bounds = (None, None) if alike else (low, high)
+            found.append(Quality(metrics=names, mean=mean, low=bounds[0], high=bounds[1]))
     return found
 
 
@@ -255,5 +257,7 @@ def _comparisons(run: RunData, part: _Part) -> list[Comparison]:
             names,
             part.tables[metric].values,
             part.resampler,
+            # Repeats are averaged first, which leaves no right or wrong to count.
+            binary=metric_info(metric).binary and run.repeats == 1,
         )
     ]

@@ -53,12 +53,20 @@ def _lead(first: str, second: str, metric: str, comparisons: Sequence[Comparison
         difference = -found.difference if swapped else found.difference
         bounds = (found.low, found.high)
         low, high = [None if b is None else -b for b in reversed(bounds)] if swapped else bounds
-        sure = "beyond chance" if found.significant else "not beyond chance"
+        lead = f"its lead over {second}" if difference >= 0 else f"its difference from {second}"
+        alike = "no interval: every difference is alike"
         return (
-            f"its lead over {second} is {text.signed(difference)} ({text.interval(low, high, sign=True)}), "
-            f"{sure} (p {text.p_equals(found.p_adjusted)})"
+            f"{lead} is {text.difference(difference, low, high, alike=alike)}, "
+            f"{'beyond chance' if found.significant else 'not beyond chance'} "
+            f"({_p(found, [c for c in comparisons if c.metric == metric])})"
         )
     return f"it was not measured on the same samples as {second}"
+
+
+def _p(comparison: Comparison, family: Sequence[Comparison]) -> str:
+    # The interval stands alone, p answers for all pairs: without a word on it they may seem to disagree.
+    p = f"p {text.p_equals(comparison.p_adjusted)}"
+    return p if len(family) < 2 else f"{p} after correction for {len(family)} comparisons"
 
 
 def _cheapest(systems: Sequence[SystemSummary]) -> str:

@@ -11,6 +11,7 @@ __all__ = [
     "UNKNOWN",
     "concurrency",
     "count",
+    "difference",
     "duration",
     "durations",
     "interval",
@@ -45,6 +46,12 @@ def interval(low: float | None, high: float | None, *, sign: bool = False) -> st
     if low is None or high is None:
         return _NONE
     return f"{signed(low)} to {signed(high)}" if sign else f"{score(low)}–{score(high)}"
+
+
+def difference(value: float, low: float | None, high: float | None, *, alike: str = "no interval") -> str:
+    """Return `+0.120 (−0.02 to +0.26)`; `alike` instead of the interval where there is none."""
+    bounds = alike if low is None or high is None else interval(low, high, sign=True)
+    return f"{signed(value)} ({bounds})"
 
 
 def p_value(value: float) -> str:

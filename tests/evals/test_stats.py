@@ -128,6 +128,21 @@ def test_one_group_has_no_interval() -> None:
     assert alone.mean == pytest.approx(0.5)
 
 
+@pytest.mark.parametrize("difference", [1.0, 0.0, 0.1])
+@pytest.mark.parametrize("n", [2, 3, 40])
+def test_differences_that_are_all_alike_claim_no_certainty(difference: float, n: int) -> None:
+    (found,) = Resampler([None] * n).differences(np.full((n, 1), difference))
+    assert found is not None
+    assert (found.low, found.high, found.method) == (None, None, "none")
+    assert found.mean == pytest.approx(difference)
+
+
+def test_ratios_that_are_all_alike_claim_no_certainty() -> None:
+    (found,) = Resampler([None] * 5).ratios(np.full((5, 1), 0.002), np.ones((5, 1)))
+    assert found is not None
+    assert (found.mean, found.low, found.high) == (pytest.approx(0.002), None, None)
+
+
 def test_clusters_with_equal_means_are_not_certain() -> None:
     values = np.tile([0.0, 1.0], 12)[:, None]
     (found,) = Resampler([f"c{i // 2}" for i in range(24)]).means(values)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from decimal import Decimal
 
@@ -134,6 +135,31 @@ def test_comparisons_pair_the_samples_both_were_measured_on() -> None:
     assert found.p_value == pytest.approx(2 / 2**8)
     assert found.significant
     assert (unparsed.difference, unparsed.p_value) == (0.0, 1.0)
+
+
+def test_differences_that_are_all_alike_have_no_interval() -> None:
+    report = build_report(_run({"a": [RIGHT] * 3, "b": [WRONG] * 3}))
+    found = report.comparisons[0]
+    assert (found.difference, found.low, found.high) == (1.0, None, None)
+    assert (
+        "+1.000 (no interval: every difference is alike), not beyond chance (p = 0.250)" in report.summary[0]
+    )
+    assert "+1.000 (no interval)" in render(report, "table")
+    assert json.loads(render(report, "json"))["comparisons"][0]["ci_low"] is None
+
+
+def test_a_corrected_p_says_so() -> None:
+    replies = {"a": [RIGHT] * 9 + [WRONG], "b": [RIGHT] * 4 + [WRONG] * 6, "c": [RIGHT] * 4 + [WRONG] * 6}
+    (line, *_) = build_report(_run(replies)).summary
+    assert "not beyond chance (p = 0.188 after correction for 3 comparisons)" in line
+
+
+def test_the_metric_chooses_the_test_not_its_values() -> None:
+    run = make_run(PROFILES[:2], choices=0)
+    scores = {k: tuple(replace(s, value=s.value and 1.0) for s in v) for k, v in run.scores.items()}
+    tests = {c.metric: c.test for c in build_report(replace(run, scores=scores)).comparisons}
+    assert tests["docqa/token_f1"] == tests["docqa/k_precision"] == "sign_flip"
+    assert tests["docqa/exact_match"] == tests["docqa/refusal_accuracy"] == "mcnemar"
 
 
 @pytest.fixture(scope="module")
