@@ -85,7 +85,11 @@ def _folders(config: Config) -> Iterator[Finding]:
         place = _existing(folder)
         free = shutil.disk_usage(place).free
         what = f"{folder} ({free / 1e9:.0f} GB free)"
-        if not os.access(place, os.W_OK):
+        if not place.is_dir():
+            yield Finding(
+                topic=topic, ok=False, what=f"{place} is no folder", fix=f"set {variable} to a folder"
+            )
+        elif not os.access(place, os.W_OK):
             yield Finding(
                 topic=topic, ok=False, what=f"{what}: not writable", fix=f"set {variable} to another folder"
             )
@@ -105,9 +109,10 @@ def _keys(config: Config) -> Iterator[Finding]:
     from rag.providers import provider_refs
 
     for ref in provider_refs(config):
-        if ref.key_env:
-            state = "set" if ref.key_set else "not set"
-            yield Finding(topic="key", ok=ref.key_set or None, what=f"{ref.name}: {ref.key_env} is {state}")
+        is_set = bool(os.environ.get(ref.key_env or ""))
+        if ref.key_env and (is_set or not ref.local):  # a server of one's own needs none
+            state = "set" if is_set else "not set"
+            yield Finding(topic="key", ok=is_set or None, what=f"{ref.name}: {ref.key_env} is {state}")
 
 
 def _collections(config: Config) -> Iterator[Finding]:
@@ -116,8 +121,7 @@ def _collections(config: Config) -> Iterator[Finding]:
     home = config.home_dir()
     for info in [show_collection(home, name) for name in list_collections(home)]:
         if info.problem or info.stats is None:
-            fix = f"ragassay collections repair {info.name}"
-            yield Finding(topic="collection", ok=False, what=f"{info.name}: {info.problem}", fix=fix)
+            yield Finding(topic="collection", ok=False, what=f"{info.name}: {info.problem}")
         else:
             what = f"{info.name}: {info.stats.documents} documents, {info.stats.chunks} passages"
             yield Finding(topic="collection", ok=True, what=what)

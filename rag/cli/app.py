@@ -10,6 +10,7 @@ import errno
 import os
 import sys
 import traceback
+from contextlib import AbstractContextManager
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -18,6 +19,7 @@ import typer
 from typer.core import TyperGroup
 
 from rag.errors import RagassayError, StorageError
+from rag.progress import ProgressSink, show_progress_with
 
 if TYPE_CHECKING:
     from rag.config import Config
@@ -46,10 +48,7 @@ class ErrorGroup(TyperGroup):
             _fail(str(error), error)
             raise typer.Exit(error.exit_code) from None
         except OSError as error:
-            if error.errno not in _NO_SPACE:
-                raise
-            where = error.filename or "the disk"
-            _fail(f"{error.strerror}: {where}; free space or permissions, then run it again.", error)
+            _fail(_said(error), error)
             raise typer.Exit(StorageError.exit_code) from None
         except Exception as error:
             if hasattr(error, "exit_code"):  # Typer's own: usage errors, Exit, Abort
@@ -57,6 +56,16 @@ class ErrorGroup(TyperGroup):
             what = f"internal error, {type(error).__name__}: {error}"
             _fail(f"{what}\nPlease report it with the output of --debug.", error)
             raise typer.Exit(EXIT_FAILED) from None
+
+
+def _said(error: OSError) -> str:
+    if error.errno in _NO_SPACE:
+        return (
+            f"{error.strerror}: {error.filename or 'the disk'}; free space or permissions, then run it again."
+        )
+    what = f"{error.strerror or error or type(error).__name__}"
+    where = f": {error.filename}" if error.filename else ""
+    return f"{what}{where}; check the paths given and RAGASSAY_HOME; --debug shows where it happened."
 
 
 def _fail(message: str, error: BaseException | None = None) -> None:
@@ -93,6 +102,13 @@ def _options(
 ) -> None:
     if debug:
         os.environ["RAGASSAY_DEBUG"] = "1"
+    show_progress_with(_fetch_shown)
+
+
+def _fetch_shown(name: str, size: int) -> AbstractContextManager[ProgressSink]:
+    from rag.cli.show import byte_progress
+
+    return byte_progress(name, size)
 
 
 ConfigOption = Annotated[

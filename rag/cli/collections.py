@@ -79,7 +79,8 @@ def verify(name: NameArgument, as_json: JsonOption = False, config: ConfigOption
     """Check that the vector store and the lexical index hold what the manifest says."""
     from rag.index.catalog import verify_collection
 
-    _report(verify_collection(read_config(config).home_dir(), name), as_json=as_json)
+    found = verify_collection(read_config(config).home_dir(), name)
+    _report(found, as_json=as_json, fix=f"ragassay collections repair {name}")
 
 
 @collections.command()
@@ -87,7 +88,8 @@ def repair(name: NameArgument, as_json: JsonOption = False, config: ConfigOption
     """Build the vector store and the lexical index anew from the manifest; nothing is embedded again."""
     from rag.index.catalog import repair_collection
 
-    _report(repair_collection(read_config(config).home_dir(), name), as_json=as_json)
+    found = repair_collection(read_config(config).home_dir(), name)
+    _report(found, as_json=as_json, fix=f"ragassay collections drop {name}, and ingest again")
 
 
 @collections.command()
@@ -112,7 +114,7 @@ def drop(
     print(f"{name}: dropped")
 
 
-def _report(found: Verification, *, as_json: bool) -> None:
+def _report(found: Verification, *, as_json: bool, fix: str) -> None:
     from rag.cli.show import print_json
 
     counts = {"manifest": found.manifest, "vectors": found.vectors, "lexical": found.lexical}
@@ -123,7 +125,7 @@ def _report(found: Verification, *, as_json: bool) -> None:
         for problem in found.problems:
             print(f"  {problem}")
         if not found.ok:
-            print(f"  fix: ragassay collections repair {found.name}")
+            print(f"  fix: {fix}")
     if not found.ok:
         raise typer.Exit(1)
 

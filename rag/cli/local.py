@@ -51,8 +51,9 @@ def pull_models(
         list[str], typer.Argument(help="Names as 'ragassay models list' shows them.", metavar="NAME...")
     ],
 ) -> None:
-    """Fetch local models and verify them; those already here are checked."""
-    from rag.cli.show import byte_progress
+    """Fetch local models and verify them; those already here are checked. Embedding models are made ready."""
+    from rag.cli.show import note
+    from rag.embedders import load_embedder
     from rag.errors import UnknownNameError
     from rag.models import LOCAL_MODELS, model_status, pull
 
@@ -60,10 +61,12 @@ def pull_models(
         if name not in LOCAL_MODELS:
             raise UnknownNameError("local model", name, LOCAL_MODELS, "'ragassay models list' shows them.")
     for name in names:
-        with byte_progress(name) as progress:
-            path = pull(name, progress)
+        path = pull(name)
         size = next(row.size for row in model_status() if row.name == name)
         print(f"{name}: {size / 1e6:.0f} MB, verified, {path}")
+        if LOCAL_MODELS[name].kind == "embedding":
+            note(f"preparing {name} for this machine ...")
+            load_embedder(name)
 
 
 @app.command()

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress
 
-    from rag.models import ProgressSink
+    from rag.progress import ProgressSink
 
 __all__ = [
     "byte_progress",
@@ -27,14 +27,29 @@ __all__ = [
 ]
 
 _SNIPPET = 240
+_running: list[Progress] = []
 
 
 def print_json(value: Any) -> None:
     """Print `value` as one JSON document."""
     import orjson
 
-    text = orjson.dumps(value, option=orjson.OPT_INDENT_2, default=str).decode()
-    sys.stdout.write(text + "\n")
+    try:
+        text = orjson.dumps(value, option=orjson.OPT_INDENT_2, default=str)
+    except orjson.JSONEncodeError:  # an argument that was not UTF-8 came through
+        text = orjson.dumps(_utf8(value), option=orjson.OPT_INDENT_2, default=str)
+    sys.stdout.write(text.decode() + "\n")
+
+
+def _utf8(value: Any) -> Any:
+    """Return `value` with `?` in place of whatever UTF-8 cannot say."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode()
+    if isinstance(value, dict):
+        return {_utf8(key): _utf8(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_utf8(item) for item in value]
+    return value
 
 
 def console(*, stderr: bool = False) -> Console:
@@ -63,12 +78,16 @@ def progress_bar(*, quiet: bool = False) -> Iterator[Progress]:
         TextColumn("{task.fields[info]}"),
     )
     with Progress(*columns, console=out, transient=True, disable=quiet or not out.is_terminal) as bar:
-        yield bar
+        _running.append(bar)
+        try:
+            yield bar
+        finally:
+            _running.remove(bar)
 
 
 @contextmanager
-def byte_progress(label: str) -> Iterator[ProgressSink]:
-    """Show a bar of bytes fetched on stderr; yields a function of bytes done and bytes in all."""
+def byte_progress(label: str, size: int) -> Iterator[ProgressSink]:
+    """Show a bar of bytes fetched on stderr, a line where it is no terminal; other bars wait meanwhile."""
     from rich.progress import (
         BarColumn,
         DownloadColumn,
@@ -86,13 +105,22 @@ def byte_progress(label: str) -> Iterator[ProgressSink]:
         TransferSpeedColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=out, transient=True, disable=not out.is_terminal) as bar:
-        task = bar.add_task(label, total=None)
+    if not out.is_terminal:
+        note(f"fetching {label}, {size / 1e6:.0f} MB ...")
+    waiting = list(_running)
+    for other in waiting:  # two bars at a time would write over each other
+        other.stop()
+    try:
+        with Progress(*columns, console=out, transient=True, disable=not out.is_terminal) as bar:
+            task = bar.add_task(f"fetching {label}", total=size)
 
-        def show(done: int, total: int) -> None:
-            bar.update(task, completed=done, total=total or None)
+            def show(done: int, total: int) -> None:
+                bar.update(task, completed=done, total=total or None)
 
-        yield show
+            yield show
+    finally:
+        for other in waiting:
+            other.start()
 
 
 def print_table(

@@ -8,8 +8,10 @@ left in a cache is never seen.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
+import os
 import threading
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -113,7 +115,7 @@ class Index:
             return IndexStats(
                 documents=manifest.count("documents"),
                 chunks=manifest.count(),
-                bytes=sum(path.stat().st_size for path in self._folder.rglob("*") if path.is_file()),
+                bytes=_bytes_below(self._folder),
                 languages=manifest.languages(),
                 updated=manifest.state("updated") or None,
             )
@@ -178,6 +180,15 @@ class Index:
         self._dense.refresh(self._count)
         # Opened anew by the next search: a rebuilt index may be another folder under the same name.
         self._lexical = None
+
+
+def _bytes_below(folder: Path) -> int:
+    total = 0
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            with contextlib.suppress(FileNotFoundError):  # a merge of segments, or a writer, removed it
+                total += (Path(parent) / name).stat().st_size
+    return total
 
 
 def _differs(held: IndexSettings, asked: IndexSettings) -> str:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import re
 import shutil
+import sqlite3
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
-from rag.errors import CollectionError, ConfigError, UnknownNameError
+from rag.errors import CollectionError, ConfigError, RagassayError, UnknownNameError
 from rag.index import Index, IndexSettings, IndexStats
 from rag.index.lexical import LexicalIndex
 from rag.index.lock import Holder, WriterLock, holder, store_lock
@@ -113,14 +114,18 @@ def verify_collection(home: Path, name: str) -> Verification:
 
     Raises:
         CollectionLockedError: a writer is at work.
+        CollectionError: the manifest itself is damaged, which no repair mends; says what helps.
     """
     folder = _existing(home, name)
-    with WriterLock.acquire(folder), contextlib.closing(Manifest.open(folder)) as manifest:
+    with (
+        storage_errors(folder),
+        WriterLock.acquire(folder),
+        contextlib.closing(Manifest.open(folder)) as manifest,
+    ):
         problems: list[str] = []
-        with storage_errors(folder):
-            answer = manifest.db.execute("PRAGMA quick_check").fetchone()[0]
+        answer = manifest.db.execute("PRAGMA quick_check").fetchone()[0]
         if answer != "ok":
-            problems.append(f"the manifest is damaged: {answer}")
+            raise sqlite3.DatabaseError(" ".join(answer.split()[:12]))
         if manifest.state("intent"):
             problems.append("the last writer did not come to its end; the next one, or repair, puts it right")
         ids = manifest.all_ids()
@@ -133,7 +138,12 @@ def verify_collection(home: Path, name: str) -> Verification:
 
 def repair_collection(home: Path, name: str) -> Verification:
     """Build both caches anew from the manifest, without embedding anything, and verify the result."""
-    with Index.open(_existing(home, name)).writer() as writer:
+    folder = _existing(home, name)
+    with (
+        storage_errors(folder),
+        contextlib.closing(Index.open(folder)) as index,
+        index.writer() as writer,
+    ):
         writer.rebuild()
     return verify_collection(home, name)
 
@@ -162,7 +172,7 @@ def _existing(home: Path, name: str) -> Path:
 
 def _info(folder: Path) -> CollectionInfo:
     try:
-        with contextlib.closing(Index.open(folder)) as index:
+        with storage_errors(folder), contextlib.closing(Index.open(folder)) as index:
             return CollectionInfo(
                 name=folder.name,
                 folder=folder,
@@ -171,7 +181,7 @@ def _info(folder: Path) -> CollectionInfo:
                 fingerprint=index.fingerprint,
                 writer=holder(folder),
             )
-    except CollectionError as exc:
+    except RagassayError as exc:
         return CollectionInfo(
             name=folder.name,
             folder=folder,

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import sqlite3
 from pathlib import Path
 
 import pytest
 
-from rag.errors import CollectionLockedError, ConfigError, UnknownNameError
+from rag.errors import CollectionError, CollectionLockedError, ConfigError, UnknownNameError
 from rag.index.catalog import (
     collection_path,
     create_collection,
     drop_collection,
     list_collections,
     open_collection,
+    repair_collection,
     show_collection,
     verify_collection,
 )
@@ -48,6 +51,49 @@ def test_broken_collection_is_listed_with_its_problem(home: Path) -> None:
     info = show_collection(home, "papers")
     assert info.stats is None
     assert "damaged" in str(info.problem)
+
+
+def spoil_pages(home: Path, name: str) -> None:
+    """Leave the manifest's first pages whole, so that it opens, and overwrite the others."""
+    path = home / "collections" / name / "manifest.sqlite3"
+    with contextlib.closing(sqlite3.connect(path)) as db:
+        db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        state = db.execute("SELECT rootpage FROM sqlite_master WHERE name = 'state'").fetchone()[0]
+        size = db.execute("PRAGMA page_size").fetchone()[0]
+    data = bytearray(path.read_bytes())
+    for page in range(2, len(data) // size + 1):
+        if page != state:
+            data[(page - 1) * size : page * size] = b"\xff" * size
+    path.write_bytes(data)
+
+
+def test_a_manifest_damaged_inside_is_a_problem_with_its_own_cure(home: Path) -> None:
+    spoil_pages(home, "papers")
+    info = show_collection(home, "papers")
+    assert "collections drop papers" in str(info.problem)
+    for attempt in (verify_collection, repair_collection):
+        with pytest.raises(CollectionError, match="collections drop papers"):
+            attempt(home, "papers")
+
+
+def test_files_that_vanish_while_they_are_counted_are_left_out(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = home / "collections" / "papers"
+    (folder / "gone.seg").write_bytes(b"x" * 1000)
+    whole = show_collection(home, "papers").stats
+    looked_at = Path.stat
+
+    def stat(path: Path, *, follow_symlinks: bool = True) -> os.stat_result:
+        if path.name == "gone.seg":
+            path.unlink(missing_ok=True)
+        return looked_at(path, follow_symlinks=follow_symlinks)
+
+    monkeypatch.setattr(Path, "stat", stat)
+    left = show_collection(home, "papers").stats
+    assert whole is not None
+    assert left is not None
+    assert whole.bytes - left.bytes == 1000
 
 
 def test_unknown_name_suggests_the_nearest(home: Path) -> None:
