@@ -1,7 +1,7 @@
 """The run folder: everything about a run, so that a report needs nothing else.
 
 spec.yaml       the config file as it was given
-run.json        the resolved spec (`evals.spec.RunSpec`), versions, hashes, state; replaced atomically
+run.json        the resolved spec (`evals.runner.spec.RunSpec`), versions, hashes, state; replaced atomically
 samples.jsonl   a Sample a line
 contexts.jsonl  checked lines: the passages retrieved once a sample and retrieval setting
 journal.jsonl   checked lines: every received reply; the truth about what was answered
@@ -25,7 +25,6 @@ from typing import Any
 from evals.codec import (
     Key,
     ScoredRecord,
-    context_from_json,
     dumps,
     loads,
     record_from_json,
@@ -35,7 +34,7 @@ from evals.codec import (
     scored_from_json,
     scored_to_json,
 )
-from evals.core import Context, Record, Sample
+from evals.core import Record, Sample
 from evals.journal import JournalWriter
 from evals.lines import Damage, read_entries
 from rag.errors import RunError, StorageError
@@ -139,17 +138,12 @@ class RunFolder:
         """Change some keys of `run.json`."""
         self.write({**self.read(), **changes})
 
-    # ------------------------------------------------------------ samples and contexts
+    # ------------------------------------------------------------ samples
 
     def samples(self) -> Iterator[Sample]:
         """Yield the samples in their order."""
         for entry in _plain_lines(self.path / "samples.jsonl"):
             yield sample_from_json(entry)
-
-    def contexts(self, on_damage: OnDamage | None = None) -> Iterator[Context]:
-        """Yield the stored contexts, one at a time."""
-        for _, entry in read_entries(self.path / "contexts.jsonl", on_damage):
-            yield context_from_json(entry)
 
     # ------------------------------------------------------------ replies
 

@@ -61,10 +61,12 @@ class JournalWriter:
     def append(self, value: Any) -> Future[None]:
         """Queue `value` and return at once; the future is done when it is safely on disk.
 
-        The future raises StorageError where the file system refused; the file then ends after the last
+        Cancelling the future has no effect: a received reply was paid for and is written. It raises
+        StorageError where the file system refused; the file then ends after the last
         entry that was safe.
         """
         future: Future[None] = Future()
+        future.set_running_or_notify_cancel()
         with self._closing:
             if self._closed:
                 future.set_exception(StorageError(f"{self._path} is closed."))

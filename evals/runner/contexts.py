@@ -9,17 +9,26 @@ from pathlib import Path
 from typing import Any
 
 from evals.codec import context_from_json, context_to_json
-from evals.core import Context, Sample
+from evals.core import Context, Record, Sample
 from evals.folder import RunFolder
 from evals.journal import JournalWriter
-from evals.lines import entry_at, read_entries
+from evals.lines import Damage, entry_at, read_entries
 from evals.runner.spec import RunSpec, rag_label
 from rag.collection import CONTEXT_TOKENS, Collection
 from rag.config import RagConfig
 from rag.core import Chunk
 from rag.errors import RunError
 
-__all__ = ["Collections", "ContextStore", "context_keys", "context_writer", "retrieve_contexts"]
+__all__ = [
+    "Collections",
+    "ContextStore",
+    "context_address",
+    "context_keys",
+    "context_writer",
+    "is_own",
+    "own_key",
+    "retrieve_contexts",
+]
 
 
 class Collections:
@@ -67,9 +76,10 @@ class Collections:
 class ContextStore:
     """The stored contexts, found by their place in the file and read when asked for."""
 
-    def __init__(self, folder: RunFolder) -> None:
+    def __init__(self, folder: RunFolder, on_damage: Callable[[Damage], None] | None = None) -> None:
+        """Read where each context is; `on_damage` is told of the lines that cannot be read."""
         self._path: Path = folder.path / "contexts.jsonl"
-        self._places = {_address(entry): offset for offset, entry in read_entries(self._path)}
+        self._places = {_address(entry): offset for offset, entry in read_entries(self._path, on_damage)}
         # Systems are interleaved per sample, so the last few contexts are asked for again and again.
         self._read = lru_cache(maxsize=256)(self._passages_at)
 
@@ -151,6 +161,22 @@ def _check_unchanged(collections: Collections, keys: Mapping[str, str]) -> None:
                 f"collection {name!r} changed since the run began, so the missing contexts would not be "
                 "comparable; start a new run."
             )
+
+
+def own_key(system: str, repeat: int) -> str:
+    """Return the context key of passages that a system told by itself."""
+    return f"own:{system}:{repeat}"
+
+
+def is_own(key: str | None) -> bool:
+    """Return whether `key` is one of `own_key`."""
+    return key is not None and key.startswith("own:")
+
+
+def context_address(record: Record) -> tuple[str, str, str]:
+    """Return where the passages of `record` are stored; it must have a context key."""
+    assert record.context_key is not None
+    return record.benchmark, record.sample_id, record.context_key
 
 
 def _address(entry: Mapping[str, Any]) -> tuple[str, str, str]:

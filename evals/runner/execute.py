@@ -129,31 +129,47 @@ class Executor:
                 await self._one(work)
 
     async def _one(self, work: Work) -> None:
+        name = work.system.name
+        try:
+            completion = await self._asked_and_kept(work)
+        except StorageError:
+            raise
+        except RagassayError as exc:
+            self._stop(name, Stop(reason=str(exc), exit_code=exc.exit_code))
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            self._stop(name, Stop(reason="a call cancelled itself", exit_code=1))
+        except Exception as exc:  # noqa: BLE001  # what one system gets wrong must not end the others
+            self._stop(name, Stop(reason=f"{type(exc).__name__}: {exc}"[:300], exit_code=1))
+        else:
+            self._judge_health(name, completion)
+
+    async def _asked_and_kept(self, work: Work) -> Completion:
         system, sample = work.system, work.sample
         assert system.caller is not None
         key = None if system.rag is None else self.keys[system.rag]
         passages = None if key is None else self._contexts.passages(sample.benchmark, sample.id, key)
         request = system.request(work.benchmark, sample, passages)
         started = utc_now()
-        try:
-            completion, own = await system.caller.call(request, sample)
-        except RagassayError as exc:
-            self._stop(system.name, Stop(reason=str(exc), exit_code=exc.exit_code))
-            return
+        completion, own = await system.caller.call(request, sample)
         reply = system.reply(
             sample, work.repeat, completion, started=started, asked=request, own_passages=own, context_key=key
         )
-        if own is not None:
-            # A reply counts only when the passages that it rests on are safe as well.
-            await asyncio.wrap_future(self._own_contexts.append(_own_context(reply)))
-        await asyncio.wrap_future(self._keep(reply, self._journal))
-        self._judge_health(system.name, completion)
+        # Both are queued before anything is awaited: Ctrl-C between them must not lose a paid reply.
+        # Without its passages a reply does not stand, and `resume` asks again.
+        queued = [] if own is None else [self._own_contexts.append(_own_context(reply))]
+        queued.append(self._keep(reply, self._journal))
+        for future in queued:
+            await asyncio.wrap_future(future)
+        return completion
 
     def _keep(self, reply: Reply, journal: JournalWriter) -> Future[None]:
         """Hand a reply to the writer; it is counted once it is safe."""
 
         def settle(future: Future[None]) -> None:
-            if future.exception() is None:
+            if not future.cancelled() and future.exception() is None:
                 self.tally.add(reply.system, reply.completion)
 
         future = journal.append(reply)

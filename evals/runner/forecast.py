@@ -10,7 +10,7 @@ from typing import Any
 from evals.core import Sample
 from evals.runner.contexts import Collections, context_keys
 from evals.runner.spec import RunSpec, given_config, resolve_spec
-from evals.runner.systems import System, build_systems
+from evals.runner.systems import System, build_systems, uncovered
 from rag.config import Config
 from rag.core import Chunk
 
@@ -122,7 +122,7 @@ def plan(
         return Forecast(
             systems=tuple(_system(system, spec, collections) for system in systems),
             budget_usd=resolved.limits.budget_usd,
-            warnings=spec.warnings,
+            warnings=(*spec.warnings, *uncovered(resolved, systems)),
         )
     finally:
         collections.close()
@@ -172,6 +172,8 @@ def _cost(system: System, input_tokens: int, output_tokens: int) -> Decimal | No
     price = system.price
     if system.caller is None or (price is not None and price["kind"] == "free"):
         return Decimal(0)
+    if system.config.runnable is not None:
+        return None  # what it asks of whom is its own affair; the question is the least of it
     if price is None or price["input_per_mtok"] is None or price["output_per_mtok"] is None:
         return None
     paid = input_tokens * Decimal(price["input_per_mtok"]) + output_tokens * Decimal(price["output_per_mtok"])
@@ -189,4 +191,6 @@ def _price_note(system: System) -> str | None:
         return "price unknown"
     if system.price["kind"] == "per_hour":
         return f"${system.price['usd_per_hour']} per busy hour (assumed)"
+    if system.config.runnable is not None:
+        return "known afterwards: a Runnable calls what it likes"
     return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
@@ -14,35 +14,27 @@ from typing import Any
 from evals.codec import Key
 from evals.core import Sample
 from evals.folder import RunFolder, utc_now
-from evals.runner.contexts import Collections, context_keys, retrieve_contexts
+from evals.runner.contexts import (
+    Collections,
+    ContextStore,
+    context_address,
+    context_keys,
+    is_own,
+    retrieve_contexts,
+)
 from evals.runner.execute import Executor, Stop
 from evals.runner.progress import Progress, Tally
 from evals.runner.recorded import recorded_replies
-from evals.runner.scoring import Failure, Scored, SystemTotals, score_run
+from evals.runner.result import RunResult, run_result
+from evals.runner.scoring import Scored, score_run
 from evals.runner.spec import RunSpec, given_config, resolve_spec, restore_spec
-from evals.runner.systems import System, build_systems
+from evals.runner.systems import System, build_systems, uncovered
 from rag import aio
 from rag.config import Config
 from rag.errors import RagassayError, StoppedError
 from rag.providers.budget import Budget
 
 __all__ = ["RunResult", "rescore", "resume", "run"]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RunResult:
-    """How a run ended.
-
-    `exit_code` is 0 when done; 1 when a system misses more of its samples than `limits.max_error_rate`;
-    4 when a system was stopped by budget, quota or authentication. `messages` says why in plain lines,
-    `failures` names every call without a usable reply. Whatever is missing, `resume` goes on.
-    """
-
-    folder: Path
-    exit_code: int
-    messages: tuple[str, ...]
-    failures: tuple[Failure, ...]
-    systems: Mapping[str, SystemTotals]
 
 
 def run(
@@ -86,12 +78,19 @@ def run(
             return _Run(folder, spec, systems, keys, purse, progress).carry_out(collections)
 
 
-def resume(run_folder: Path | str, *, progress: Progress | None = None) -> RunResult:
+def resume(
+    run_folder: Path | str, *, budget: Decimal | float | None = None, progress: Progress | None = None
+) -> RunResult:
     """Go on with a run: make the calls that are missing or failed for reasons of infrastructure, score all.
 
     The spec comes from the run folder, not from the config file, which may have changed. No call is repeated
     whose reply is in the journal, and money spent counts towards the budget. A run that misses nothing is
     only scored again.
+
+    Args:
+        run_folder: the run.
+        budget: a new cap in USD for the whole run, what was spent included; kept in the run folder.
+        progress: told how far it is.
 
     Raises:
         RunError: it is not a run folder, another process works on it, or its collection changed.
@@ -101,13 +100,15 @@ def resume(run_folder: Path | str, *, progress: Progress | None = None) -> RunRe
     with folder.locked():
         state = folder.read()
         spec = _restored(folder, state)
+        if budget is not None:
+            spec = _recapped(folder, spec, budget)
+        run = _Run(folder, spec, (), state["context_keys"], None, progress)
         if _complete(folder, spec):
-            return _scored_again(folder, spec, {}, progress)
+            return run.carry_out(None)
         cap = spec.config.limits.budget_usd
         purse = None if cap is None else Budget(cap, spent_usd=_spent(folder, state))
         systems = build_systems(spec.config, purse)
-        folder.update(state="running")
-        return _Run(folder, spec, systems, state["context_keys"], purse, progress).carry_out(None)
+        return replace(run, systems=systems, purse=purse).carry_out(None)
 
 
 def rescore(run_folder: Path | str, *, progress: Progress | None = None) -> RunResult:
@@ -126,7 +127,7 @@ def rescore(run_folder: Path | str, *, progress: Progress | None = None) -> RunR
 
 @dataclass(frozen=True, slots=True)
 class _Run:
-    """The parts of a run that `run` and `resume` carry out alike."""
+    """The parts of a run that `run` and `resume` carry out alike; no `systems` where no call is left."""
 
     folder: RunFolder
     spec: RunSpec
@@ -138,7 +139,8 @@ class _Run:
     def carry_out(self, collections: Collections | None) -> RunResult:
         """Retrieve, call, score; note in `run.json` how it ended, whatever that is."""
         stops: dict[str, Stop] = {}
-        notes: list[str] = []
+        notes = [*uncovered(self.spec.config, self.systems)]
+        self.folder.update(state="running")
         try:
             scored = self._steps(collections, stops, notes)
         except KeyboardInterrupt:
@@ -148,18 +150,21 @@ class _Run:
         except RagassayError as exc:
             self._ended("failed", exc.exit_code, reason=str(exc))
             raise
-        result = _result(self.folder, self.spec, scored, stops)
+        except Exception as exc:
+            self._ended("failed", 1, reason=f"{type(exc).__name__}: {exc}")
+            raise
+        result = run_result(self.folder.path, self.spec, scored, stops)
         self._ended(
             "stopped" if result.exit_code == StoppedError.exit_code else "finished",
             result.exit_code,
             stops={name: {"reason": s.reason, "exit_code": s.exit_code} for name, s in stops.items()},
-            warnings=[*self.spec.warnings, *notes],
+            warnings=[*dict.fromkeys((*self.spec.warnings, *notes))],
         )
         return result
 
     def _steps(self, collections: Collections | None, stops: dict[str, Stop], notes: list[str]) -> Scored:
         wanted = sum(len(benchmark.samples) for benchmark in self.spec.benchmarks) * self.spec.config.repeats
-        tally = Tally(self.progress, dict.fromkeys((system.name for system in self.systems), wanted))
+        tally = Tally(self.progress, dict.fromkeys((s.name for s in self.spec.config.systems), wanted))
         retrieve_contexts(
             self.folder,
             self.spec,
@@ -167,6 +172,12 @@ class _Run:
             open_collections=lambda: collections or Collections(self.spec),
             tell=lambda done, total: tally.step("contexts", done, total),
         )
+        if self.systems:
+            self._call(tally, stops, notes)
+        total = wanted * len(self.spec.config.systems)
+        return score_run(self.folder, self.spec, lambda done: tally.step("scores", done, total))
+
+    def _call(self, tally: Tally, stops: dict[str, Stop], notes: list[str]) -> None:
         executor = Executor(
             folder=self.folder,
             spec=self.spec,
@@ -182,8 +193,6 @@ class _Run:
                 notes.extend(warnings)
                 executor.add_recorded(replies)
         aio.run(executor.run())
-        total = wanted * len(self.systems)
-        return score_run(self.folder, self.spec, lambda done: tally.step("scores", done, total))
 
     def _ended(self, state: str, exit_code: int, **more: Any) -> None:
         spent = {} if self.purse is None else {"spent_usd": str(self.purse.spent_usd)}
@@ -210,8 +219,18 @@ def _create(
 
 
 def _spent(folder: RunFolder, state: Mapping[str, Any]) -> Decimal:
-    """Return what the run has cost: the journal's sum, or more where the budget had counted unknown costs."""
-    journalled = sum((r.completion.cost or Decimal(0) for r in folder.replies()), Decimal(0))
+    """Return what the run has paid: the journal's sum, or more where the budget had counted unknown costs.
+
+    An assumed rate per hour is paid to nobody, a recorded answer was paid for elsewhere, and what a Runnable
+    spends no budget was asked for.
+    """
+    paid = {
+        facts["name"]
+        for facts in state["systems"]
+        if facts["kind"] == "provider" and (facts["price"] or {}).get("kind") == "per_token"
+    }
+    costs = (reply.completion.cost for reply in folder.replies() if reply.system in paid)
+    journalled = sum((cost for cost in costs if cost is not None), Decimal(0))
     return max(journalled, Decimal(state.get("spent_usd") or 0))
 
 
@@ -219,9 +238,8 @@ def _scored_again(
     folder: RunFolder, spec: RunSpec, stops: Mapping[str, Stop], progress: Progress | None
 ) -> RunResult:
     tally = Tally(progress, {})
-    return _result(
-        folder, spec, score_run(folder, spec, lambda done: tally.step("scores", done, done)), stops
-    )
+    scored = score_run(folder, spec, lambda done: tally.step("scores", done, done))
+    return run_result(folder.path, spec, scored, stops)
 
 
 def _complete(folder: RunFolder, spec: RunSpec) -> bool:
@@ -233,12 +251,24 @@ def _complete(folder: RunFolder, spec: RunSpec) -> bool:
 def _final(folder: RunFolder, tally: Tally | None) -> frozenset[Key]:
     """Return the keys whose reply is in the journal with an outcome that stands."""
     final = set()
+    contexts = ContextStore(folder)
     for record in folder.records():
-        if not record.completion.outcome.infrastructure:
+        # The passages that a system told by itself come back only with another reply.
+        lost = is_own(record.context_key) and context_address(record) not in contexts
+        if not lost and not record.completion.outcome.infrastructure:
             final.add(Key.of(record))
             if tally is not None:
                 tally.restore(record.system, record.completion)
     return frozenset(final)
+
+
+def _recapped(folder: RunFolder, spec: RunSpec, budget: Decimal | float) -> RunSpec:
+    """Return `spec` with another cap, which the run folder keeps."""
+    config, _ = given_config(spec.config, limit=None, budget=budget)
+    capped = replace(spec, config=config)
+    plain = capped.to_json()
+    folder.update(config=plain["config"], limits=plain["limits"])
+    return capped
 
 
 def _restored(folder: RunFolder, state: Mapping[str, Any]) -> RunSpec:
@@ -246,35 +276,6 @@ def _restored(folder: RunFolder, state: Mapping[str, Any]) -> RunSpec:
     for sample in folder.samples():
         samples[sample.benchmark].append(sample)
     return restore_spec(state, {name: tuple(found) for name, found in samples.items()})
-
-
-def _result(folder: RunFolder, spec: RunSpec, scored: Scored, stops: Mapping[str, Stop]) -> RunResult:
-    limit = spec.config.limits.max_error_rate
-    messages = [f"{name} was stopped: {stop.reason}" for name, stop in stops.items()]
-    over = False
-    for name, totals in scored.totals.items():
-        if totals.missing:
-            over = over or totals.too_many_missing(limit)
-            messages.append(_missing(name, totals, limit))
-    messages.extend(str(damage) for damage in scored.damage)
-    codes = [stop.exit_code for stop in stops.values()]
-    exit_code = StoppedError.exit_code if StoppedError.exit_code in codes else int(over or bool(codes))
-    return RunResult(
-        folder=folder.path,
-        exit_code=exit_code,
-        messages=tuple(messages),
-        failures=scored.failures,
-        systems=scored.totals,
-    )
-
-
-def _missing(name: str, totals: SystemTotals, limit: float) -> str:
-    counts = [f"{n} {outcome}" for outcome, n in totals.outcomes.items() if outcome.infrastructure]
-    untried = totals.wanted - sum(totals.outcomes.values())
-    counts += [f"{untried} without any reply"] if untried else []
-    over = ", more than max_error_rate allows" if totals.too_many_missing(limit) else ""
-    what = f"{totals.missing} of {totals.wanted} samples have no usable reply"
-    return f"{name}: {what} ({', '.join(counts)}){over}"
 
 
 def _new_path(config: Config, name: str) -> Path:

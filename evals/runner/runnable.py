@@ -11,7 +11,8 @@ import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any
 
@@ -45,31 +46,53 @@ class RunnableCaller:
                 "wrap a function as langchain_core.runnables.RunnableLambda(function)."
             )
         self._path = path
-        self._price = None if price is None else price_for("runnable", path, price)
+        self.price = None if price is None else price_for("runnable", path, price)
         self._deadline_s = config.limits.deadline_s
+        self._in_flight = 0
 
     async def call(self, request: Request, sample: Sample) -> tuple[Completion, tuple[Chunk, ...] | None]:
         """Invoke it with the question; a multiple-choice item comes as the whole prompt, options included."""
         asked = request.messages[-1].content if sample.choices else sample.question
-        sent = time.perf_counter()
-        future = asyncio.run_coroutine_threadsafe(self._runnable.ainvoke(asked), _loop())
+        self._in_flight += 1
+        unanswered = Timing(sent=time.perf_counter(), streamed=False, concurrency=self._in_flight)
         try:
             async with asyncio.timeout(self._deadline_s):
-                output = await asyncio.wrap_future(future)
+                output = await self._invoked(asked)
         except TimeoutError:
-            timing = Timing(sent=sent, streamed=False)
-            return self._failed(Outcome.TIMEOUT, f"no output within {self._deadline_s:g} s", timing), None
+            return self._failed(Outcome.TIMEOUT, f"no output within {self._deadline_s:g} s", unanswered), None
         except Exception as exc:  # noqa: BLE001  # whatever a user's chain raises is its failure, and data
-            timing = Timing(sent=sent, last=time.perf_counter(), streamed=False)
-            return self._failed(Outcome.SERVER_ERROR, f"{type(exc).__name__}: {exc}"[:300], timing), None
-        timing = Timing(sent=sent, last=time.perf_counter(), streamed=False)
-        read = read_output(output)
+            timing = replace(unanswered, last=time.perf_counter())
+            return self._failed(Outcome.SERVER_ERROR, _told(exc), timing), None
+        finally:
+            self._in_flight -= 1
+        timing = replace(unanswered, last=time.perf_counter())
+        try:
+            read = read_output(output)
+        except Exception as exc:  # noqa: BLE001  # an output can be any object, with any property that raises
+            return self._failed(Outcome.MALFORMED, f"the output cannot be read: {_told(exc)}", timing), None
         if read is None:
             problem = (
                 f"output of type {type(output).__name__} holds no answer; return a text or {{'answer': ...}}"
             )
             return self._failed(Outcome.MALFORMED, problem, timing), None
-        completion = Completion(
+        return self._answered(read, timing), read.passages
+
+    async def close(self) -> None:
+        """Nothing to release: the Runnable belongs to its module."""
+
+    async def _invoked(self, asked: str) -> Any:
+        future = asyncio.run_coroutine_threadsafe(_contained(self._runnable, asked), _loop())
+        try:
+            return await asyncio.wrap_future(future)
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            # Only the chain was cancelled, by itself; passed on, it would end the worker without a word.
+            raise RuntimeError("the chain was cancelled from within") from None
+
+    def _answered(self, read: Output, timing: Timing) -> Completion:
+        return Completion(
             text=read.text,
             outcome=Outcome.OK,
             provider="runnable",
@@ -77,12 +100,8 @@ class RunnableCaller:
             model_answered=read.model,
             usage=read.usage,
             timing=timing,
-            cost=cost(self._price, read.usage, timing.total_s),
+            cost=cost(self.price, read.usage, timing.total_s),
         )
-        return completion, read.passages
-
-    async def close(self) -> None:
-        """Nothing to release: the Runnable belongs to its module."""
 
     def _failed(self, outcome: Outcome, error: str, timing: Timing) -> Completion:
         return Completion(
@@ -124,13 +143,15 @@ def read_output(output: Any) -> Output | None:
 
 
 def passage_of(document: Any) -> Chunk:
-    """Return a text, a LangChain Document or a mapping with `text` as a passage."""
+    """Return a text, a LangChain Document or a mapping with `text` as a passage; ValueError for all else."""
     if isinstance(document, Mapping):
         text, metadata = str(document.get("text") or document.get("page_content") or ""), document
     elif isinstance(document, str):
         text, metadata = document, {}
-    else:
+    elif hasattr(document, "page_content"):
         text, metadata = str(document.page_content), document.metadata
+    else:
+        raise ValueError(f"a passage should be a text, a Document or {{'text': ...}}, not {document!r:.60}")
     source = str(metadata.get("source") or metadata.get("id") or "")
     page = metadata.get("page")
     start = metadata.get("start")
@@ -171,8 +192,26 @@ def _usage(metadata: Mapping[str, Any] | None) -> Usage:
     )
 
 
+async def _contained(runnable: Any, asked: str) -> Any:
+    try:
+        return await runnable.ainvoke(asked)
+    except (SystemExit, KeyboardInterrupt) as exc:
+        raise RuntimeError(f"the chain raised {type(exc).__name__}") from exc
+
+
+def _told(exc: Exception) -> str:
+    return f"{type(exc).__name__}: {exc}"[:300]
+
+
 @cache
 def _loop() -> asyncio.AbstractEventLoop:
     loop = asyncio.new_event_loop()
-    threading.Thread(target=loop.run_forever, name="ragassay-runnables", daemon=True).start()
+    threading.Thread(target=_keep_running, args=(loop,), name="ragassay-runnables", daemon=True).start()
     return loop
+
+
+def _keep_running(loop: asyncio.AbstractEventLoop) -> None:
+    # asyncio raises a task's SystemExit out of the loop too; the thread, and all later calls, outlive it.
+    while not loop.is_closed():
+        with suppress(SystemExit, KeyboardInterrupt):
+            loop.run_forever()

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from evals.codec import Key, ScoredRecord
-from evals.core import Metric, Record, Sample
+from evals.core import Metric, Record, Sample, Score
 from evals.folder import RunFolder
 from evals.lines import Damage
 from evals.metrics import load_metrics, score_record
-from evals.runner.contexts import ContextStore
+from evals.runner.contexts import ContextStore, context_address
 from evals.runner.spec import RunSpec
-from rag.core import Chunk, Outcome
+from rag.core import Outcome
 
 __all__ = ["Failure", "SystemTotals", "score_run"]
 
@@ -47,11 +47,12 @@ class SystemTotals:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Scored:
-    """The result of scoring a run. `failures` is in the order received."""
+    """The result of scoring a run. `failures` is in the order received; `lost_contexts` counts replies."""
 
     totals: Mapping[str, SystemTotals]
     failures: tuple[Failure, ...]
     damage: tuple[Damage, ...]
+    lost_contexts: int = 0
 
 
 def score_run(folder: RunFolder, spec: RunSpec, tell: Callable[[int], None] | None = None) -> Scored:
@@ -78,17 +79,20 @@ def score_run(folder: RunFolder, spec: RunSpec, tell: Callable[[int], None] | No
                 tell(number)
             yield record
 
-    folder.write_scores(_scores(counted(), folder, spec))
+    contexts = ContextStore(folder, damage.append)
+    lost: Counter[str] = Counter()
+    folder.write_scores(_scores(counted(), contexts, spec, lost))
     wanted = sum(len(benchmark.samples) for benchmark in spec.benchmarks) * spec.config.repeats
     totals = {
         system.name: SystemTotals(wanted=wanted, outcomes=dict(outcomes[system.name]))
         for system in spec.config.systems
     }
-    return Scored(totals=totals, failures=tuple(failures), damage=tuple(damage))
+    return Scored(totals=totals, failures=tuple(failures), damage=tuple(damage), lost_contexts=lost.total())
 
 
-def _scores(records: Iterator[Record], folder: RunFolder, spec: RunSpec) -> Iterator[ScoredRecord]:
-    contexts = ContextStore(folder)
+def _scores(
+    records: Iterator[Record], contexts: ContextStore, spec: RunSpec, lost: Counter[str]
+) -> Iterator[ScoredRecord]:
     metrics: dict[str, Sequence[Metric]] = {b.config.name: load_metrics(b.metrics) for b in spec.benchmarks}
     samples: dict[tuple[str, str], Sample] = {
         (benchmark.config.name, sample.id): sample
@@ -99,11 +103,21 @@ def _scores(records: Iterator[Record], folder: RunFolder, spec: RunSpec) -> Iter
         sample = samples.get((record.benchmark, record.sample_id))
         if sample is None:
             continue  # a benchmark that this version of the spec no longer has
-        scores = score_record(sample, record, _passages(record, contexts), metrics[record.benchmark])
+        chosen = metrics[record.benchmark]
+        if record.context_key is None:
+            scores = score_record(sample, record, (), chosen)
+        elif context_address(record) in contexts:
+            scores = score_record(sample, record, contexts.passages(*context_address(record)), chosen)
+        else:
+            lost[record.system] += 1
+            scores = tuple(_without_passages(sample, record, chosen))
         yield ScoredRecord(key=Key.of(record), scores=scores)
 
 
-def _passages(record: Record, contexts: ContextStore) -> tuple[Chunk, ...]:
-    if record.context_key is None:
-        return ()
-    return contexts.passages(record.benchmark, record.sample_id, record.context_key)
+def _without_passages(sample: Sample, record: Record, metrics: Sequence[Metric]) -> Iterator[Score]:
+    for metric in metrics:
+        if metric.needs_passages:
+            for name in metric.names:
+                yield Score(metric=name, value=None, error="the passages that it rests on are lost")
+        else:
+            yield from score_record(sample, record, (), [metric])

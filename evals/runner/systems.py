@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
@@ -11,17 +11,19 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 from evals.codec import Key
 from evals.core import Record, Sample
 from evals.folder import utc_now
+from evals.runner.contexts import own_key
 from evals.runner.spec import BenchmarkSpec, rag_label, settings_of
 from rag.citations import read_answer
 from rag.config import Config, SystemConfig
 from rag.core import Chunk, Citation, Completion, Provider, Request
 from rag.errors import ConfigError
+from rag.pricing import price_for
 from rag.refusals import refuses
 
 if TYPE_CHECKING:
     from rag.providers.budget import Budget
 
-__all__ = ["Caller", "Lane", "Reply", "System", "build_systems"]
+__all__ = ["Caller", "Lane", "Reply", "System", "build_systems", "uncovered"]
 
 Lane = Literal["remote", "local", "recorded"]
 # Embedded systems compute on this machine: a busy neighbour slows them, and they slow the clock of others.
@@ -147,7 +149,7 @@ class System:
         context_key: str | None = None,
     ) -> Reply:
         """Return a Reply of this system; passages that it told itself get a context key of their own."""
-        key = context_key if own_passages is None else f"own:{self.name}:{repeat}"
+        key = context_key if own_passages is None else own_key(self.name, repeat)
         return Reply(
             sample=sample,
             system=self.name,
@@ -185,6 +187,19 @@ def build_systems(config: Config, budget: Budget | None) -> tuple[System, ...]:
     return tuple(_build(system, config, budget) for system in config.systems)
 
 
+def uncovered(config: Config, systems: Iterable[System]) -> tuple[str, ...]:
+    """Return a warning for each system whose calls `limits.budget_usd` cannot keep from costing more."""
+    if config.limits.budget_usd is None:
+        return ()
+    warnings = []
+    for system in systems:
+        if system.config.runnable is not None:
+            warnings.append(f"the budget cannot cover {system.name}: a Runnable calls what it likes")
+        elif system.caller is not None and system.price is None:
+            warnings.append(f"the budget cannot cover {system.name}: its price is unknown; give 'price:'")
+    return tuple(warnings)
+
+
 def _build(system: SystemConfig, config: Config, budget: Budget | None) -> System:
     if system.recorded is not None:
         if system.rag is not None:
@@ -194,8 +209,15 @@ def _build(system: SystemConfig, config: Config, budget: Budget | None) -> Syste
         path = config.path(system.recorded)
         if not path.is_file():
             raise ConfigError(f"system {system.name!r}: no file {path}.")
+        given = None if system.price is None else price_for("recorded", system.name, system.price)
         return System(
-            config=system, lane="recorded", provider="recorded", model=path.name, caller=None, recorded=path
+            config=system,
+            lane="recorded",
+            provider="recorded",
+            model=path.name,
+            caller=None,
+            recorded=path,
+            price=_price_facts(given),
         )
     if system.runnable is not None:
         from evals.runner.runnable import RunnableCaller
@@ -205,7 +227,14 @@ def _build(system: SystemConfig, config: Config, budget: Budget | None) -> Syste
                 f"system {system.name!r} is a Runnable, which retrieves by itself; remove 'rag'."
             )
         caller = RunnableCaller(system.runnable, system.price, config)
-        return System(config=system, lane="remote", provider="runnable", model=system.runnable, caller=caller)
+        return System(
+            config=system,
+            lane="remote",
+            provider="runnable",
+            model=system.runnable,
+            caller=caller,
+            price=_price_facts(caller.price),
+        )
     return _provider_system(system, config, budget)
 
 

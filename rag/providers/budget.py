@@ -45,18 +45,20 @@ class Budget:
     async def reserve(self, amount: Decimal) -> Decimal:
         """Hold `amount` and return it; waits while calls in flight may yet give some back.
 
+        What costs nothing always fits, also when more than the cap is spent.
+
         Raises:
             StoppedError: `amount` does not fit, and nothing is in flight that could change that.
         """
         while True:
             with self._lock:
-                if self._spent + self._held + amount <= self.cap_usd:
+                if not amount or self._spent + self._held + amount <= self.cap_usd:
                     self._held += amount
                     return amount
                 if not self._held or self._spent + amount > self.cap_usd:
                     raise StoppedError(
                         f"the budget of ${self.cap_usd:f} is used up: ${self._spent:.4f} spent, and the "
-                        f"next call may cost ${amount:.4f}. Raise limits.budget_usd (--budget) and resume."
+                        f"next call may cost ${amount:.4f}. Cure: 'ragassay eval resume RUN --budget USD'."
                     )
                 loop = asyncio.get_running_loop()
                 turn: asyncio.Future[None] = loop.create_future()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import os
+import threading
 from concurrent.futures import Future
 from decimal import Decimal
 from pathlib import Path
@@ -233,6 +235,27 @@ def test_a_value_that_cannot_be_written_fails_alone(tmp_path: Path) -> None:
         with pytest.raises(TypeError):
             bad.result(10)
         good.result(10)
+
+
+def test_cancelling_what_is_queued_loses_nothing(tmp_path: Path) -> None:
+    gate = threading.Event()
+
+    def slow(value: dict[str, int]) -> dict[str, int]:
+        gate.wait(10)
+        return value
+
+    async def interrupted(writer: JournalWriter) -> None:
+        waiting = [asyncio.ensure_future(asyncio.wrap_future(writer.append({"n": n}))) for n in range(200)]
+        await asyncio.sleep(0)
+        for one in waiting:
+            one.cancel()
+        gate.set()
+        await asyncio.gather(*waiting, return_exceptions=True)
+
+    with JournalWriter(tmp_path / "j.jsonl", slow) as writer:
+        asyncio.run(interrupted(writer))
+        writer.append({"n": 200}).result(10)
+    assert [entry["n"] for _, entry in read_entries(tmp_path / "j.jsonl")] == [*range(201)]
 
 
 def test_a_closed_writer_refuses(tmp_path: Path) -> None:

@@ -87,14 +87,17 @@ def test_embedded_systems_run_alone_after_the_remote_ones(tmp_path: Path) -> Non
     assert {r.completion.timing.concurrency for r in records if r.system == "x"} == {1}
 
 
-@pytest.mark.parametrize(("failing", "exit_code"), [(20, 0), (21, 1)])
-def test_ten_percent_of_failures_pass_and_more_do_not(tmp_path: Path, failing: int, exit_code: int) -> None:
+@pytest.mark.parametrize(("failing", "too_many"), [(20, False), (21, True)])
+def test_a_failure_fails_a_run_and_more_than_ten_percent_are_said_to_be_too_many(
+    tmp_path: Path, failing: int, too_many: bool
+) -> None:
     write_questions(tmp_path / "questions.jsonl", 200)
     with FakeServer() as server:
         server.script(*[Behaviour(fault="server_error")] * failing)
         config = run_config(tmp_path, server.base_url)
         result = evals.run(config, out=tmp_path / "run")
-        assert result.exit_code == exit_code
+        assert result.exit_code == 1
+        assert ("more than max_error_rate allows" in result.messages[0]) is too_many
         assert len(result.failures) == failing
         assert f"{failing} of 200 samples have no usable reply" in result.messages[0]
         again = evals.resume(tmp_path / "run")
@@ -153,6 +156,35 @@ def test_a_budget_stops_a_run_and_resume_keeps_what_was_spent(tmp_path: Path) ->
         spent = sum(r.completion.cost or 0 for r in RunFolder.open(tmp_path / "run").replies())
         assert spent <= cap
         assert server.counters.requests - before <= 8
+        before, stored = server.counters.requests, len(records_of(tmp_path / "run"))
+        assert evals.resume(tmp_path / "run", budget=1).exit_code == 0
+        assert server.counters.requests - before == 300 - stored
+    state = RunFolder.open(tmp_path / "run").read()
+    assert (state["state"], state["stops"], state["limits"]["budget_usd"]) == ("finished", {}, "1")
+
+
+def test_an_assumed_rate_is_not_spent_from_the_budget(tmp_path: Path) -> None:
+    write_questions(tmp_path / "questions.jsonl", 3)
+    systems = [{"name": "x", "provider": "extractive", "price": {"usd_per_hour": 1_000_000}}]
+    config = run_config(tmp_path, "", systems=systems)
+    assert evals.run(config, out=tmp_path / "run", budget=Decimal("0.001")).exit_code == 0
+    (tmp_path / "run" / "journal.jsonl").write_bytes(
+        (tmp_path / "run" / "journal.jsonl").read_bytes().split(b"\n", 1)[1]
+    )
+    assert evals.resume(tmp_path / "run").exit_code == 0
+    assert RunFolder.open(tmp_path / "run").read()["spent_usd"] == "0"
+
+
+def test_resume_of_a_whole_run_says_that_it_is_finished(tmp_path: Path) -> None:
+    write_questions(tmp_path / "questions.jsonl", 3)
+    with FakeServer() as server:
+        evals.run(run_config(tmp_path, server.base_url), out=tmp_path / "run")
+    folder = RunFolder.open(tmp_path / "run")
+    folder.update(state="interrupted", exit_code=130, stops={"mock": {"reason": "x", "exit_code": 4}})
+    assert evals.resume(tmp_path / "run").exit_code == 0
+    state = folder.read()
+    assert (state["state"], state["exit_code"], state["stops"]) == ("finished", 0, {})
+    assert evals.rescore(tmp_path / "run").exit_code == 0
 
 
 def test_an_endpoint_that_is_not_there_is_given_up(tmp_path: Path) -> None:

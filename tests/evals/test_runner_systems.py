@@ -11,7 +11,9 @@ from langchain_core.documents import Document
 from langchain_core.messages import AIMessage
 
 import evals
+from evals.codec import context_from_json
 from evals.folder import RunFolder
+from evals.lines import read_entries
 from evals.runner.contexts import ContextStore
 from evals.runner.runnable import passage_of, read_output
 from rag import ingest
@@ -60,6 +62,61 @@ def test_a_runnable_is_a_system(tmp_path: Path) -> None:
     assert good.context_key is not None
     stored = ContextStore(RunFolder.open(tmp_path / "run"))
     assert stored.passages("docqa", "q0002", good.context_key)[0].page == 7
+
+
+_ODD = """
+import asyncio
+from langchain_core.runnables import RunnableLambda
+
+async def answer(question):
+    if "entry 0" in question:
+        return {"answer": "x", "documents": [1]}
+    if "entry 1" in question:
+        raise asyncio.CancelledError
+    if "entry 2" in question:
+        raise SystemExit(3)
+    await asyncio.sleep(0.01)
+    return "fine"
+
+chain = RunnableLambda(answer)
+"""
+
+
+def test_whatever_a_chain_does_is_its_own_failure(tmp_path: Path) -> None:
+    write_questions(tmp_path / "questions.jsonl", 8)
+    (tmp_path / "my_odd_app.py").write_text(_ODD)
+    systems = [{"name": "app", "runnable": "my_odd_app:chain", "price": {"usd_per_hour": 2}}]
+    limits = {"concurrency": 2, "budget_usd": 1}
+    config = run_config(tmp_path, "", systems=systems, limits=limits)
+    result = evals.run(config, out=tmp_path / "run")
+    outcomes = {sample: r.completion.outcome for (_, sample, _), r in records_of(tmp_path / "run").items()}
+    expected = [Outcome.MALFORMED, Outcome.SERVER_ERROR, Outcome.SERVER_ERROR, *[Outcome.OK] * 5]
+    assert [outcomes[f"q{n:04}"] for n in range(8)] == expected
+    assert result.exit_code == 1
+    state = RunFolder.open(tmp_path / "run").read()
+    assert state["systems"][0]["price"]["assumption"] is True
+    assert "the budget cannot cover app" in state["warnings"][0]
+    assert "the budget cannot cover app" in evals.plan(config).notes[-1]
+    concurrency = {r.completion.timing.concurrency for r in records_of(tmp_path / "run").values()}
+    assert max(concurrency) == 2
+
+
+def test_what_one_system_gets_wrong_does_not_end_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_questions(tmp_path / "questions.jsonl", 5)
+    (tmp_path / "my_fine_app.py").write_text(_ODD)
+
+    async def broken(self: object, request: object, sample: object) -> None:
+        raise KeyError("a fault of the adapter")
+
+    monkeypatch.setattr("evals.runner.runnable.RunnableCaller.call", broken)
+    with FakeServer() as server:
+        systems = [{"name": "app", "runnable": "my_fine_app:chain"}, {"name": "good", "provider": "lab:mock"}]
+        result = evals.run(run_config(tmp_path, server.base_url, systems=systems), out=tmp_path / "run")
+    assert result.exit_code == 1
+    assert result.messages[0] == "app was stopped: KeyError: 'a fault of the adapter'"
+    assert result.systems["good"].missing == 0
 
 
 def test_outputs_of_many_shapes_are_read() -> None:
@@ -150,7 +207,7 @@ def test_every_system_sees_the_same_passages(tmp_path: Path) -> None:
         result = evals.run(config, out=tmp_path / "run")
     assert result.exit_code == 0, result.messages
     folder = RunFolder.open(tmp_path / "run")
-    contexts = [*folder.contexts()]
+    contexts = [context_from_json(entry) for _, entry in read_entries(tmp_path / "run" / "contexts.jsonl")]
     assert len(contexts) == 8
     assert {len(context.passages) for context in contexts} == {1, 2}
     records = records_of(tmp_path / "run")
@@ -160,6 +217,19 @@ def test_every_system_sees_the_same_passages(tmp_path: Path) -> None:
     assert "Venus" in records["x", "q0001", 0].answer
     assert records["x", "q0001", 0].citations[0].verified
     assert folder.read()["collections"].keys() == {"planets"}
+
+    # A lost context costs its scores until resume retrieves it again.
+    stored = tmp_path / "run" / "contexts.jsonl"
+    whole = stored.read_bytes()
+    scores = (tmp_path / "run" / "scores.jsonl").read_bytes()
+    stored.write_bytes(whole.replace(b"Mars", b"Mors", 1))
+    damaged = evals.rescore(tmp_path / "run")
+    assert damaged.exit_code == 1
+    assert "contexts.jsonl line" in damaged.messages[-1]
+    assert "passages of" in damaged.messages[0]
+    repaired = evals.resume(tmp_path / "run")
+    assert repaired.exit_code == 0
+    assert (tmp_path / "run" / "scores.jsonl").read_bytes() == scores
 
     # A missing context is retrieved again only from the collection that the run began with.
     (tmp_path / "run" / "contexts.jsonl").write_bytes(b"")
