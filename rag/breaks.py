@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from array import array
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TypeAlias
 
 from rag.core import Document
@@ -30,7 +31,7 @@ MAX_CHARS_PER_TOKEN = 16  # a model may count a word of a million letters as one
 _TINY = 0.25
 _ROW_CHARS = 400
 
-PAGE, PARAGRAPH, LINE, SENTENCE, WRAP = 1.2, 1.0, 0.6, 0.4, 0.1
+PARAGRAPH, LINE, SENTENCE, WRAP = 1.0, 0.6, 0.4, 0.1
 _BOUNDARY = re.compile(
     r"(?P<paragraph>\n[ \t]*\n\s*)"
     r"|(?P<line>\n[ \t]*)"
@@ -89,11 +90,12 @@ def _slices(text: str) -> Iterator[tuple[int, int]]:
 
 
 def segments(document: Document, tokens: Tokens, limit: int) -> list[tuple[int, int]]:
-    """Return the spans that no passage crosses: sections, tiny ones joined to a neighbour."""
+    """Return the spans that no passage crosses: the sections of each page, tiny ones joined to another."""
+    pages = {page.start for page in document.pages}
     groups: list[tuple[int, int, int, int]] = []  # start, end, tokens, level of the last section
-    for start, end, level in _section_spans(document):
+    for start, end, level in _parts(document):
         size = tokens.count(start, end)
-        if groups:
+        if groups and start not in pages:
             first, _, before, last_level = groups[-1]
             fits = before + size <= limit
             tiny = min(before, size) < limit * _TINY
@@ -116,15 +118,23 @@ def _section_spans(document: Document) -> Iterator[tuple[int, int, int]]:
         yield position, len(document.text), 0
 
 
+def _parts(document: Document) -> Iterator[tuple[int, int, int]]:
+    """Yield the parts of sections on each page: start, end, level of the section."""
+    pages = [page.start for page in document.pages]
+    for start, end, level in _section_spans(document):
+        inner = pages[bisect_right(pages, start) : bisect_left(pages, end)]
+        for begin, stop in pairwise([start, *inner, end]):
+            yield begin, stop, level
+
+
 # ---------------------------------------------------------------- boundaries
 
 
 class Breaks:
-    """The places between words where a document's text may be cut."""
+    """The places between words where a text may be cut."""
 
-    def __init__(self, document: Document) -> None:
-        self._text = document.text
-        self._page_starts = {page.start for page in document.pages}
+    def __init__(self, text: str) -> None:
+        self._text = text
 
     def between(self, start: int, end: int) -> tuple[array[int], array[float]]:
         """Return where text may be cut between words, and how strong each place is."""
@@ -142,7 +152,7 @@ class Breaks:
     def _weight(self, match: re.Match[str]) -> float:
         text, place = self._text, match.end()
         if match["paragraph"] is not None:
-            return PAGE if place in self._page_starts else PARAGRAPH
+            return PARAGRAPH
         if match["line"] is not None:
             closed = _CLOSED.search(text, max(0, match.start() - 3), match.start())
             return LINE if closed or _ITEM.match(text, place) else WRAP

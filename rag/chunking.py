@@ -1,9 +1,9 @@
 """Documents to passages: cut where the text itself breaks, to at most so many tokens of the embedding model.
 
-A text has boundaries of different strength (page, paragraph, line of a list or table, sentence, line, word).
-From a passage's start the window of allowed ends is searched for the boundary with the best sum of strength
-and fill, so that a paragraph's end at half the size wins over a sentence's at the full size. Time is linear
-in the text's length.
+Pages and sections are cut apart. Within them a text has boundaries of different strength (paragraph, line of
+a list or table, sentence, line, word). From a passage's start the window of allowed ends is searched for the
+boundary with the best sum of strength and fill, so that a paragraph's end at half the size wins over a
+sentence's at the full size. Time is linear in the text's length.
 """
 
 from __future__ import annotations
@@ -40,14 +40,16 @@ def chunk_document(
 ) -> list[Chunk]:
     """Cut a document into passages; `document.text[c.start:c.end] == c.text` for each.
 
-    No passage crosses from a section into another, except that sections of less than a quarter of a passage
-    join their neighbour. Passages begin and end without white space. The next one repeats whole
+    No passage crosses from a page into another, so that `page` is where all of its words stand. None crosses
+    from a section into another, except that sections of less than a quarter of a passage join their
+    neighbour on the page. Passages begin and end without white space. The next one repeats whole
     sentences of the last, as many as `overlap_tokens` holds, or else whole words.
 
     Args:
         document: what a loader gave.
         token_spans: character offsets of the embedding model's tokens in a text.
-        chunk_tokens: most tokens of a passage; `"whole"` makes one passage of the document.
+        chunk_tokens: most tokens of a passage; `"whole"` makes one passage of the document, of all
+            its pages.
         overlap_tokens: most tokens that a passage repeats of the one before it.
 
     Raises:
@@ -82,7 +84,7 @@ class _Cutter:
         self._token_spans = token_spans
         self._limit = limit
         self._overlap = overlap
-        self._breaks = Breaks(document)
+        self._breaks = Breaks(document.text)
 
     def cut(self, start: int, end: int) -> Iterator[tuple[int, int]]:
         """Yield the spans of `text[start:end]` in order, each trimmed of white space."""

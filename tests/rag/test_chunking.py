@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rag.chunking import chunk_document
+from rag.citations import read_answer
 from rag.core import Chunk, Document, Page, chunk_id
 from rag.errors import ConfigError
 from rag.loaders.parse import parse_bytes
@@ -33,6 +34,13 @@ def pieces(text: str) -> list[tuple[int, int]]:
 
 def make(text: str, **fields: object) -> Document:
     return Document(id="d", source="s.md", title="T", media_type="text/plain", text=text, **fields)  # type: ignore[arg-type]
+
+
+def pages_at(starts: Sequence[int], end: int) -> tuple[Page, ...]:
+    return tuple(
+        Page(number=number, start=start, end=stop)
+        for number, (start, stop) in enumerate(zip(starts, [*starts[1:], end], strict=False), start=1)
+    )
 
 
 def cut(document: Document | str, tokens: int = 20, overlap: int = 0) -> list[Chunk]:
@@ -71,14 +79,17 @@ TEXT = st.lists(
     tokens=st.integers(1, 30),
     overlap=st.integers(0, 29),
     marks=st.lists(st.integers(0, 200), max_size=5),
+    turns=st.lists(st.integers(1, 200), max_size=5),
 )
 @settings(max_examples=400, deadline=None)
 def test_passages_are_exact_cover_the_text_and_keep_the_limit(
-    text: str, tokens: int, overlap: int, marks: list[int]
+    text: str, tokens: int, overlap: int, marks: list[int], turns: list[int]
 ) -> None:
     places = sorted({mark for mark in marks if mark < len(text)})
     sections = sections_from([(place, 1 + place % 3, f"h{place}") for place in places], len(text))
-    document = make(text, sections=sections)
+    starts = [0, *sorted({turn for turn in turns if turn < len(text)})]
+    pages = pages_at(starts if turns else [], len(text))
+    document = make(text, sections=sections, pages=pages)
     for spans in (words, pieces):
         chunks = chunk_document(
             document, token_spans=spans, chunk_tokens=tokens, overlap_tokens=min(overlap, tokens - 1)
@@ -86,6 +97,7 @@ def test_passages_are_exact_cover_the_text_and_keep_the_limit(
         check(document, chunks)
         for chunk in chunks:
             assert len(spans(chunk.text)) <= tokens
+            assert not any(chunk.start < page.start < chunk.end for page in pages)
 
 
 @given(text=TEXT)
@@ -148,12 +160,24 @@ def test_tiny_sections_are_joined() -> None:
     assert len(cut(document, 100)) == 1
 
 
-def test_pages_are_those_where_passages_start() -> None:
-    text = "First page words here.\n\nSecond page words here.\n\nThird."
-    starts = [0, 24, 49]
-    pages = tuple(Page(number=i + 1, start=s, end=s + 5) for i, s in enumerate(starts))
-    chunks = cut(make(text, pages=pages), 6)
-    assert [(chunk.page, chunk.start) for chunk in chunks] == [(1, 0), (2, 24), (3, 49)]
+def test_no_passage_crosses_from_a_page_into_another() -> None:
+    text = "First page words here.\n\nSecond page words,\n\nwhich go on. Third."
+    pages = pages_at([0, 24, 44], len(text))
+    sections = sections_from([(0, 1, "All")], len(text))
+    for document in (make(text, pages=pages), make(text, pages=pages, sections=sections)):
+        chunks = cut(document, 100, 20)
+        assert [(chunk.page, chunk.text) for chunk in chunks] == [
+            (1, "First page words here."),
+            (2, "Second page words,"),
+            (3, "which go on. Third."),
+        ]
+
+
+def test_a_quote_is_cited_with_its_page() -> None:
+    text = "Groq makes the LPU.\n\nIt was founded in 2016."
+    chunks = cut(make(text, pages=pages_at([0, 21], len(text))), 100)
+    (citation,) = read_answer('In 2016 [2].\n[2] "founded in 2016"', chunks).citations
+    assert (citation.verified, citation.page) == (True, 2)
 
 
 def test_fields_are_copied() -> None:
