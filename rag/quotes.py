@@ -1,4 +1,4 @@
-"""Quotes: whether, and where, words stand verbatim in a text."""
+"""Quotes: whether, and where, words stand verbatim in a text; and the marks such as `[1]` that cite them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-__all__ = ["find_quote"]
+__all__ = ["MARKER", "find_quote"]
+
+MARKER = re.compile(r"\[(\d{1,3}(?:\s*,\s*\d{1,3})*)\](?!\()")
+"""A mark of an answer: `[1]` or `[1, 3]`, but not the text of a link."""
 
 _TOKEN = re.compile(r"(?<!\w)[-+]?\d+(?:[.,:/]\d+)*%?|\w+")
 _EDGE = " \t\n.,;:…\"'“”‘’«»*_`"
