@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from difflib import SequenceMatcher
 
 from rag.core import Chunk, Citation, Match, TextSink
-from rag.quotes import find_quote
+from rag.quotes import MARKER, find_quote
 from rag.refusals import refuses
 from rag.text import content_words, fold, sentence_spans, words
 
@@ -24,7 +24,6 @@ _CITATION_LINE = re.compile(r"^\s*(?:[-*•]\s*)?\[(\d{1,3})\]\s*[:\-–—]?\s*
 _COULD_BE_CITATION = re.compile(
     r"^\s*(?:[-*•]\s*)?(?:\[(?:\d{0,3}(?:\](?:\s*[:\-–—]?\s*(?:[\"“„«].*)?)?)?)?)?$"
 )
-_MARKER = re.compile(r"\[(\d{1,3}(?:\s*,\s*\d{1,3})*)\](?!\()")
 _NEAR = 0.75
 _ALIGNED_SHARE = 0.3
 
@@ -45,21 +44,23 @@ def read_answer(text: str, passages: Sequence[Chunk]) -> ParsedAnswer:
         text: the reply, with or without citation lines.
         passages: the passages of the prompt; `[1]` is the first.
 
+    The text shown is the reply without its citation lines; of a reply that has no other lines, the quotes.
+
     Returns:
         One Citation per distinct (marker, quote), and one per marker of the text that has no quote, aligned
         with the words of the sentence it stands in. `[9]` of three passages gives a citation with no chunk.
     """
     lines, quotes = [], []
     for line in text.splitlines():
-        found = _CITATION_LINE.match(line)
-        if found:
-            quotes.append((int(found[1]), found[2].strip()))
+        quote = _quote_of(line)
+        if quote:
+            quotes.append(quote)
         else:
             lines.append(line)
     shown = "\n".join(lines).strip()
-    if not shown and quotes:
-        shown = " ".join(f"{quote} [{marker}]" for marker, quote in quotes)
-    if refuses(shown):
+    if not shown:
+        shown = _in_a_line(quotes)
+    if refuses(shown, quoted=bool(quotes)):
         return ParsedAnswer(text=shown, citations=(), refused=True)
     citations = [_quoted(marker, quote, passages) for marker, quote in dict.fromkeys(quotes)]
     unquoted = _markers_without({marker for marker, _ in quotes}, shown)
@@ -70,8 +71,8 @@ def read_answer(text: str, passages: Sequence[Chunk]) -> ParsedAnswer:
 class CitationFilter:
     """Passes streamed text on to `sink` and holds back lines that are, or may become, citation lines.
 
-    Call it with each piece, then `finish()`. What reaches `sink` is the text `read_answer` shows, but for
-    white space at its ends.
+    Call it with each piece, then `finish()`. What has reached `sink` then is the text that `read_answer`
+    shows, but for white space at its ends; the quotes of a reply that has only citation lines come last.
     """
 
     def __init__(self, sink: TextSink) -> None:
@@ -79,32 +80,57 @@ class CitationFilter:
         self._line = ""
         self._passed = 0
         self._newlines = ""
+        self._returned = False
+        self._shows = False
+        self._quotes: list[tuple[int, str]] = []
 
     def __call__(self, piece: str) -> None:
-        for part in piece.splitlines(keepends=True):
-            self._line += part
-            if part[-1] in "\r\n":
+        if not piece:
+            return
+        # The two characters of a line end may come in two pieces.
+        fresh = piece.removeprefix("\n") if self._returned else piece
+        self._returned = piece.endswith("\r")
+        for part in fresh.splitlines(keepends=True):
+            (line,) = part.splitlines()
+            self._line += line
+            if line != part:
                 self._end_of_line()
             elif self._passed or not _COULD_BE_CITATION.match(self._line):
-                self._pass_on(self._line)
+                self._pass_on()
 
     def finish(self) -> None:
-        """Pass on what was held back, unless it is a citation line."""
+        """Pass on what was held back: the last line, or the quotes of a reply without any other text."""
         self._end_of_line()
+        if not self._shows and self._quotes:
+            self._sink(_in_a_line(self._quotes))
+            self._shows = True
 
     def _end_of_line(self) -> None:
-        line = self._line.rstrip("\r\n")
-        if not _CITATION_LINE.match(line):
-            self._pass_on(line)
+        quote = _quote_of(self._line)
+        if quote:
+            self._quotes.append(quote)
+        else:
+            self._pass_on()
             self._newlines += "\n"
         self._line, self._passed = "", 0
 
-    def _pass_on(self, line: str) -> None:
-        fresh = line[self._passed :]
+    def _pass_on(self) -> None:
+        fresh = self._line[self._passed :]
         if fresh:
             self._sink(self._newlines + fresh)
             self._newlines = ""
-            self._passed = len(line)
+            self._passed = len(self._line)
+            self._shows = self._shows or not fresh.isspace()
+
+
+def _quote_of(line: str) -> tuple[int, str] | None:
+    """Return the marker and the words of a citation line."""
+    found = _CITATION_LINE.match(line)
+    return (int(found[1]), found[2].strip()) if found else None
+
+
+def _in_a_line(quotes: Sequence[tuple[int, str]]) -> str:
+    return " ".join(f"{quote} [{marker}]" for marker, quote in quotes)
 
 
 def _quoted(marker: int, quote: str, passages: Sequence[Chunk]) -> Citation:
@@ -170,7 +196,7 @@ def _markers_without(quoted: set[int], shown: str) -> list[tuple[int, str]]:
     """Return each marker of the text that has no quote, with the sentence it first stands in."""
     found: dict[int, str] = {}
     for start, end in sentence_spans(shown):
-        for match in _MARKER.finditer(shown, start, end):
+        for match in MARKER.finditer(shown, start, end):
             for number in map(int, match[1].split(",")):
                 if number not in quoted:
                     before = (
@@ -178,5 +204,5 @@ def _markers_without(quoted: set[int], shown: str) -> list[tuple[int, str]]:
                         if match.start() > start
                         else shown[max(0, start - 300) : start]
                     )
-                    found.setdefault(number, _MARKER.sub("", before))
+                    found.setdefault(number, MARKER.sub("", before))
     return list(found.items())

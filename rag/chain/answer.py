@@ -98,7 +98,7 @@ class _Reading:
     def __init__(self) -> None:
         self.text = ""
         self._raw = ""
-        self._shown = ""
+        self._shown = False
         self._held = ""
         self._passages: list[Chunk] = []
         self._filter = CitationFilter(self._hold)
@@ -119,9 +119,9 @@ class _Reading:
         """Return the rest of the answer and what was found in the whole of it."""
         parsed = read_answer(self._raw, self._passages)
         self.text = parsed.text
-        rest = parsed.text[len(self._shown) :] if parsed.text.startswith(self._shown) else ""
+        self._filter.finish()
         return AddableDict(
-            answer=rest,
+            answer=self._release(),
             citations=[citation_shape(citation) for citation in parsed.citations],
             refused=parsed.refused,
         )
@@ -134,5 +134,5 @@ class _Reading:
         held = self._held if self._shown else self._held.lstrip()
         ready = held.rstrip()
         self._held = held[len(ready) :]
-        self._shown += ready
+        self._shown = self._shown or bool(ready)
         return ready

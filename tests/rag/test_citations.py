@@ -138,6 +138,12 @@ def test_citation_lines_alone_become_the_answer() -> None:
         "I'm sorry, but the provided passages do not mention the price.",
         "The context does not contain this information.",
         "Os documentos não mencionam o preço.",
+        "The passages don't contain this.",
+        "The document doesn\u2019t say when.",
+        "I\u2019m sorry, but the documents do not mention it.",
+        "Sorry, the context doesn't provide this.",
+        "The documents do not answer this question [1], [2].",
+        'The documents do not answer this question.\n\n[1] "Groq was founded in 2016"',
     ],
 )
 def test_refusals_are_known(text: str) -> None:
@@ -146,8 +152,19 @@ def test_refusals_are_known(text: str) -> None:
     assert answer.citations == ()
 
 
-def test_an_answer_about_documents_is_no_refusal() -> None:
-    assert not read_answer("Groq does not contain GPUs [1].", [GROQ]).refused
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Groq does not contain GPUs [1].",
+        "The documents do not answer this question directly, but Groq was founded in 2016 [1].",
+        "The documents do not mention a chip. They say that Groq was founded in 2016 [1].",
+        'The passages do not mention a day, only the year.\n[1] "Groq was founded in 2016"',
+    ],
+)
+def test_an_answer_about_documents_is_no_refusal(text: str) -> None:
+    answer = read_answer(text, [GROQ])
+    assert not answer.refused
+    assert answer.citations
 
 
 REPLY = 'Fast [1].\n\nA list [2]:\n- [x] one\n[1] "Groq was"\n[2] "Grok is a chatbot"\n'
@@ -165,6 +182,31 @@ def test_streaming_shows_what_the_parsed_answer_shows(sizes: list[int]) -> None:
         held(rest)
     held.finish()
     assert "".join(shown).strip() == read_answer(REPLY, [GROQ, GROK]).text
+
+
+PARTS = ["Fast [1].", "[1]", ' "Groq was"', '[2] "Grok"', "\n", "\r\n", "\r", "\u2028", " ", "- ", "[x]"]
+
+
+@given(st.lists(st.sampled_from(PARTS), max_size=12).map("".join), st.lists(st.integers(1, 9), max_size=20))
+def test_any_reply_is_streamed_as_it_is_read(reply: str, sizes: list[int]) -> None:
+    shown: list[str] = []
+    held = CitationFilter(shown.append)
+    rest = reply
+    for size in sizes:
+        held(rest[:size])
+        rest = rest[size:]
+    held(rest)
+    held.finish()
+    assert "".join(shown).strip() == read_answer(reply, [GROQ, GROK]).text
+
+
+def test_a_reply_of_citation_lines_alone_is_streamed_at_its_end() -> None:
+    shown: list[str] = []
+    held = CitationFilter(shown.append)
+    held('[1] "Groq was founded in 2016"\n[2] "Grok is a chatbot"')
+    assert shown == []
+    held.finish()
+    assert "".join(shown) == "Groq was founded in 2016 [1] Grok is a chatbot [2]"
 
 
 def test_streaming_does_not_hold_back_plain_text() -> None:
