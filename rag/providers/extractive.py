@@ -7,6 +7,7 @@ beating it.
 from __future__ import annotations
 
 import math
+import re
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -15,6 +16,7 @@ from decimal import Decimal
 
 from rag.core import Chunk, Completion, Outcome, Request, TextSink, Timing, Usage
 from rag.language import language_among
+from rag.quotes import MARKER
 from rag.refusals import REFUSALS, refusal
 from rag.text import content_words, sentence_spans
 
@@ -26,6 +28,7 @@ _RANK_DISCOUNT = 0.93  # retrieval's own opinion: each rank further down counts 
 _NOTHING_USED = Usage(
     input_tokens=0, cached_input_tokens=0, cache_write_tokens=0, output_tokens=0, reasoning_tokens=0
 )
+_OWN_MARK = re.compile(rf"\s*{MARKER.pattern}")
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
@@ -79,7 +82,9 @@ def _answer(request: Request) -> str:
         return refusal(language_among(request.question, REFUSALS))
     best = max(sentences, key=lambda s: _worth(s, weights))
     quote = " ".join(best.text.split())
-    return f'{quote} [{best.passage}]\n[{best.passage}] "{quote}"'
+    # A source's own marks would read as citations of other passages.
+    shown = " ".join(_OWN_MARK.sub("", quote).split())
+    return f'{shown} [{best.passage}]\n[{best.passage}] "{quote}"'
 
 
 def _coverage(passages: Sequence[Chunk], weights: dict[str, float]) -> float:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import re
+
+import pytest
+
 from rag import aio
 from rag.citations import read_answer
 from rag.core import Chunk, Outcome, Request
@@ -34,6 +38,30 @@ def test_it_quotes_the_sentence_that_answers_and_the_quote_verifies() -> None:
     parsed = read_answer(answer("When was Groq founded?"), PASSAGES)
     assert parsed.text == "Groq, Inc. was founded in 2016. [2]"
     assert [c.verified for c in parsed.citations] == [True]
+
+
+@pytest.mark.parametrize(
+    ("sentence", "shown"),
+    [
+        ("Cerebras was founded in 2016 [7] by five people [3, 4].", None),
+        ("[9] Cerebras was founded in 2016.", "Cerebras was founded in 2016."),
+        ("Cerebras[12] was founded in 2016, see [the list](a.md) [8].", None),
+        ('The firm "Cerebras" was founded as a "startup" in 2016.', None),
+        ('"Cerebras was founded in 2016", it says.', None),
+        ('It says: "Cerebras was founded in 2016."', None),
+        ('It says: "Cerebras was founded in 2016".', None),
+        ("The documents do not say when Cerebras was founded.", None),
+    ],
+)
+def test_any_sentence_is_shown_with_one_citation_which_verifies(sentence: str, shown: str | None) -> None:
+    passages = (PASSAGES[0], chunk(f"A start. {sentence} Another sentence."))
+    request = Request(messages=(), question="When was Cerebras founded?", passages=passages)
+    parsed = read_answer(aio.run(ExtractiveProvider().complete(request)).text, passages)
+    (citation,) = parsed.citations
+    assert (citation.marker, citation.verified, citation.source) == (2, True, "a.md")
+    assert citation.quote == sentence
+    without = re.sub(r"\s*\[[\d, ]+\]", "", sentence)
+    assert parsed.text == f"{shown or without} [2]"
 
 
 def test_it_refuses_in_the_language_of_the_question() -> None:
