@@ -102,11 +102,16 @@ class _Reading:
         self._on_text = on_text
         self._text: list[str] = []
         self._whole: Any = None
+        self._streamed = True
 
     async def follow(self, chat: BaseChatModel, request: Request) -> None:
+        from langchain_core.messages import AIMessageChunk
+
         self.clock.sent = time.perf_counter()
         async for chunk in chat.astream(_messages(request.messages), **_options(request)):
             self.clock.last = time.perf_counter()
+            # A model that cannot stream gives its whole reply, which is no chunk.
+            self._streamed = isinstance(chunk, AIMessageChunk)
             self._whole = chunk if self._whole is None else self._whole + chunk
             if text := str(chunk.text):
                 if self.clock.first_content is None:
@@ -139,7 +144,7 @@ class _Reading:
             outcome=self.outcome,
             provider="langchain",
             model=model,
-            timing=self.clock.timing(),
+            timing=self.clock.timing(streamed=self._streamed),
             usage=_usage(getattr(self._whole, "usage_metadata", None)),
             finish_reason=self._finish,
             model_answered=answered if isinstance(answered, str) else None,

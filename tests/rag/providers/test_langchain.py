@@ -72,6 +72,20 @@ async def test_the_timeout_is_ours(server: FakeServer, monkeypatch: pytest.Monke
     assert (await chat.complete(ask())).outcome is Outcome.TIMEOUT
 
 
+async def test_only_a_model_that_streams_has_a_time_to_first_token():
+    from langchain_core.language_models import FakeListChatModel
+
+    streaming = FakeListChatModel(responses=["hello"])
+    whole = FakeListChatModel(responses=["hello"], disable_streaming=True)
+    timing = (await LangChainProvider(streaming).complete(ask())).timing
+    assert timing.streamed
+    assert timing.ttft_s is not None
+    timing = (await LangChainProvider(whole).complete(ask())).timing
+    assert not timing.streamed
+    assert timing.ttft_s is None
+    assert timing.total_s is not None
+
+
 async def test_an_instance_without_usage():
     from langchain_core.language_models import FakeListChatModel
 
