@@ -29,7 +29,8 @@ def search(
     """Return the `k` passages of a collection that fit `query` best, best first.
 
     Args:
-        query: words or a question, in any language of the documents.
+        query: words or a question, in any language of the documents; of a long one, embedding and lexical
+            search each read the beginning.
         collection: the collection's name.
         k: how many passages, from 1.
         mode: `"hybrid"` fuses dense and lexical retrieval, the others use one alone.
@@ -38,7 +39,7 @@ def search(
 
     Raises:
         UnknownNameError: no such collection.
-        UsageError: an empty query, or one of more than 1,000,000 characters.
+        UsageError: an empty query, or `k` below 1.
     """
     if not query.strip():
         raise UsageError("the query is empty; give some words to search for.")
