@@ -95,6 +95,7 @@ def _system(system: SystemSummary) -> dict[str, Any]:
         else {
             "metrics": list(quality.metrics),
             "mean": quality.mean,
+            "mean_if_missing_wrong": quality.mean_if_missing_wrong,
             "ci_low": quality.low,
             "ci_high": quality.high,
         },

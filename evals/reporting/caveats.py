@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from evals.codec import Key
+from evals.metrics.catalog import of_retrieval
 from evals.reporting import text
 from evals.reporting.data import RunData
 from evals.reporting.model import BenchmarkSummary, SystemSummary
@@ -23,13 +24,16 @@ def run_warnings(
 ) -> tuple[str, ...]:
     """Return one sentence a caveat, the gravest first."""
     found = [*_incomplete(run, systems), *run.warnings]
-    for facts in run.benchmarks:
-        found += [f"{facts.name}: {warning}" for warning in facts.warnings]
     for benchmark in benchmarks:
         found += _benchmark(benchmark)
     for system in systems:
         found += [*_calls(system), *_money(system), *_time(system)]
-    found += [*_by_construction(systems), *_assumed_prices(systems), *_different_load(systems)]
+    found += [
+        *_cut_short(run, benchmarks),
+        *_by_construction(systems),
+        *_assumed_prices(systems),
+        *_different_load(systems),
+    ]
     return tuple(dict.fromkeys(found))
 
 
@@ -95,6 +99,28 @@ def _calls(system: SystemSummary) -> list[str]:
         found.append(
             f"{system.name}: {text.plural(cut, 'answer')} reached max_tokens and were scored as they stand."
         )
+    return found
+
+
+def _cut_short(run: RunData, benchmarks: Sequence[BenchmarkSummary]) -> list[str]:
+    metrics = dict.fromkeys(metric for benchmark in benchmarks for metric in benchmark.metrics)
+    shallow: dict[int, list[str]] = {}
+    for system in run.systems:
+        if system.k is not None:
+            shallow.setdefault(system.k, []).append(system.name)
+    found = []
+    for k, names in sorted(shallow.items()):
+        deeper = [name for name in metrics if of_retrieval(name) and int(name.partition("@")[2] or 0) > k]
+        recalls = [name for name in deeper if name.startswith("recall@")]
+        parts = []
+        if recalls:
+            parts.append(f"{text.listed(recalls)} {'is' if len(recalls) == 1 else 'are'} recall@{k}")
+        if others := [name for name in deeper if name not in recalls]:
+            parts.append(f"{text.listed(others)} {'sees' if len(others) == 1 else 'see'} no more")
+        if parts:
+            found.append(
+                f"{', '.join(names)}: only {text.plural(k, 'passage')} retrieved: {'; '.join(parts)}."
+            )
     return found
 
 

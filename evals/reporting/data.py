@@ -14,7 +14,7 @@ __all__ = ["BenchmarkFacts", "RunData", "SystemFacts"]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SystemFacts:
-    """A system as the run knew it.
+    """A system as the run knew it; `k` passages of `collection` are retrieved for it.
 
     `kind` is `provider`, `runnable` (an app of the user's, which may retrieve by itself) or `recorded`.
     """
@@ -24,6 +24,7 @@ class SystemFacts:
     provider: str = ""
     model: str = ""
     collection: str | None = None
+    k: int | None = None
     price: Price | None = None
 
     @property
@@ -44,7 +45,6 @@ class BenchmarkFacts:
     sha256: str = ""
     licence: str = ""
     citation: str = ""
-    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -38,8 +38,18 @@ class TableText:
 
 
 def ranked(report: Report) -> list[SystemSummary]:
-    """Return the systems, best quality first; those without a quality last, by name."""
-    return sorted(report.systems, key=lambda s: (-(s.quality.mean if s.quality else -1.0), s.name))
+    """Return the systems, best first by what holds if all that is missing were wrong, then by the mean.
+
+    Those without a quality come last; what is still equal goes by name.
+    """
+
+    def place(system: SystemSummary) -> tuple[float, float, str]:
+        quality = system.quality
+        return (
+            (-quality.mean_if_missing_wrong, -quality.mean, system.name) if quality else (1, 1, system.name)
+        )
+
+    return sorted(report.systems, key=place)
 
 
 def leading_metrics(report: Report) -> list[str]:
@@ -147,7 +157,7 @@ def cost_table(report: Report) -> TableText:
     return TableText(
         title="Cost",
         columns=("system", "total", "per correct", "3:1 per Mtok", "price"),
-        rows=tuple((system.name, *_cost_cells(system)) for system in ranked(report)),
+        rows=tuple((system.name, *_cost_cells(system, leading_metrics(report))) for system in ranked(report)),
         words=frozenset({0, 4}),
         notes=(
             "Per correct: with its 95 % interval; a partial score counts as that part of an answer.",
@@ -219,21 +229,28 @@ def _latency_cells(latency: Latency) -> tuple[str, ...]:
     )
 
 
-def _cost_cells(system: SystemSummary) -> tuple[str, ...]:
+def _cost_cells(system: SystemSummary, leading: Sequence[str]) -> tuple[str, ...]:
     cost = system.overall.cost
-    per_correct = text.UNKNOWN
-    if cost.per_correct:
-        low, high = cost.per_correct.low, cost.per_correct.high
-        per_correct = text.money(cost.per_correct.mean)
-        if low is not None and high is not None and low < high:
-            per_correct += f"\n{text.money(low)}–{text.money(high)}"
     blended = system.price.blended_per_mtok if system.price else None
     return (
         text.money(cost.total),
-        per_correct,
+        _per_correct(system, leading),
         "–" if blended is None and system.price else text.money(blended),
         _price(system),
     )
+
+
+def _per_correct(system: SystemSummary, leading: Sequence[str]) -> str:
+    found = system.overall.cost.per_correct
+    if found is None:
+        measured = [one.estimate for name in leading if (one := system.metrics.get(name)) and one.estimate]
+        nothing_right = measured and all(estimate.mean == 0 for estimate in measured)
+        return "none correct" if nothing_right and system.overall.cost.total is not None else text.UNKNOWN
+    lines = [text.money(found.mean)]
+    if found.low is not None:
+        low = text.money(found.low)
+        lines.append(f"≥ {low}" if found.high is None else f"{low}–{text.money(found.high)}")
+    return "\n".join(lines)
 
 
 def _assumed(system: SystemSummary) -> str:

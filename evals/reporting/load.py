@@ -76,6 +76,7 @@ def _system(facts: Mapping[str, Any]) -> SystemFacts:
         provider=str(facts.get("provider") or ""),
         model=str(facts.get("model") or ""),
         collection=rag.get("collection"),
+        k=rag.get("k"),
         price=_price(facts.get("price")),
     )
 

@@ -125,10 +125,14 @@ class Cell:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Quality:
-    """The mean of the leading metric over all benchmarks, each with equal weight."""
+    """The mean of the leading metric over all benchmarks, each with equal weight.
+
+    Systems are ranked by `mean_if_missing_wrong`, so that none gains by failing at what is hard.
+    """
 
     metrics: tuple[str, ...]
     mean: float
+    mean_if_missing_wrong: float
     low: float | None
     high: float | None
 

@@ -170,21 +170,24 @@ def _qualities(run: RunData, parts: Sequence[_Part]) -> list[Quality | None]:
     draws = sum(part.resampler.draws(table) for part, table in zip(leading, tables, strict=True))
     single = leading[0].resampler.means(tables[0]) if len(leading) == 1 else None
     names = tuple(f"{part.summary.name}/{part.summary.leading}" for part in leading)
+    bounds = [part.tables[part.summary.leading or ""].bound for part in leading]
     found: list[Quality | None] = []
     for column in range(len(run.systems)):
         means = [_mean(table[:, column]) for table in tables]
         if any(mean is None for mean in means):
             found.append(None)
-        elif single is not None and (one := single[column]) is not None:
-            found.append(Quality(metrics=names, mean=one.mean, low=one.low, high=one.high))
+            continue
+        worst = sum(_mean(table[:, column]) or 0.0 for table in bounds) / len(bounds)
+        if single is not None and (one := single[column]) is not None:
+            low, high, mean = one.low, one.high, one.mean
         else:
             spread = np.asarray(draws)[:, column] / len(leading)
             tails = [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2]
             low, high = map(float, np.quantile(spread[~np.isnan(spread)], tails))
-            alike = high - low <= 1e-9  # draws without spread know nothing of chance
+            if high - low <= 1e-9:  # draws without spread know nothing of chance
+                low = high = None
             mean = sum(m for m in means if m is not None) / len(means)
-            bounds = (None, None) if alike else (low, high)
-            found.append(Quality(metrics=names, mean=mean, low=bounds[0], high=bounds[1]))
+        found.append(Quality(metrics=names, mean=mean, mean_if_missing_wrong=worst, low=low, high=high))
     return found
 
 
@@ -236,7 +239,7 @@ def _overall(run: RunData, parts: Sequence[_Part], column: int, per_correct: Est
 def _front(overall: Sequence[Cell], qualities: Sequence[Quality | None]) -> list[bool]:
     points = [
         (
-            quality.mean if quality else None,
+            quality.mean_if_missing_wrong if quality else None,
             None if one.cost.per_1k_samples is None else float(one.cost.per_1k_samples),
             one.latency.total_p50,
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from evals.reporting import text
-from evals.reporting.model import BenchmarkSummary, Comparison, SystemSummary
+from evals.reporting.model import BenchmarkSummary, Comparison, MetricResult, SystemSummary
 
 __all__ = ["summary"]
 
@@ -25,24 +25,36 @@ def _leader(
     benchmark: BenchmarkSummary, systems: Sequence[SystemSummary], comparisons: Sequence[Comparison]
 ) -> str:
     metric = f"{benchmark.name}/{benchmark.leading}"
-    ranked = sorted(
-        (
-            (result.estimate, system.name)
-            for system in systems
-            if (result := system.metrics.get(metric)) and result.estimate
-        ),
-        key=lambda item: -item[0].mean if item[0] else 0.0,
-    )
-    if not ranked:
+    found = [
+        (result, system.name)
+        for system in systems
+        if (result := system.metrics.get(metric)) and result.estimate
+    ]
+    if not found:
         return f"On {benchmark.name} nothing could be scored."
-    best, name = ranked[0]
-    line = f"On {benchmark.name}, {name} has the highest {benchmark.leading}"
-    line += f": {text.score(best.mean if best else None)}"
-    if best and best.low is not None:
-        line += f" (95 % interval {text.interval(best.low, best.high)})"
-    if len(ranked) < 2:
+    # What is missing counts as wrong, so that no system leads by failing at what is hard.
+    found.sort(key=lambda item: (-(item[0].mean_if_missing_wrong or 0.0), -_mean(item[0])))
+    best, name = found[0]
+    highest = _mean(best) == max(_mean(result) for result, _ in found)
+    line = f"On {benchmark.name}, {name} {'has the highest' if highest else 'comes first in'} "
+    line += f"{benchmark.leading}: {text.score(_mean(best))}{_sureness(best)}"
+    if len(found) < 2:
         return f"{line}."
-    return f"{line}; {_lead(name, ranked[1][1], metric, comparisons)}."
+    return f"{line}; {_lead(name, found[1][1], metric, comparisons)}."
+
+
+def _mean(result: MetricResult) -> float:
+    return result.estimate.mean if result.estimate else 0.0
+
+
+def _sureness(result: MetricResult) -> str:
+    remarks = []
+    if result.estimate and result.estimate.low is not None:
+        remarks.append(f"95 % interval {text.interval(result.estimate.low, result.estimate.high)}")
+    if result.n < result.total:
+        bound = text.score(result.mean_if_missing_wrong)
+        remarks.append(f"{result.n:,} of {result.total:,} samples measured, {bound} if the rest were wrong")
+    return f" ({'; '.join(remarks)})" if remarks else ""
 
 
 def _lead(first: str, second: str, metric: str, comparisons: Sequence[Comparison]) -> str:

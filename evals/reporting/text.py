@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 
 from evals.reporting.model import Latency
@@ -15,6 +15,7 @@ __all__ = [
     "duration",
     "durations",
     "interval",
+    "listed",
     "money",
     "outcomes",
     "p_equals",
@@ -107,6 +108,11 @@ def concurrency(latency: Latency) -> str:
 def count(n: int, total: int) -> str:
     """Return the coverage `n/total`."""
     return f"{n}/{total}"
+
+
+def listed(names: Sequence[str]) -> str:
+    """Return `a`, `a and b`, or `a, b and c`."""
+    return " and ".join(part for part in (", ".join(names[:-1]), names[-1]) if part)
 
 
 def outcomes(found: Mapping[str, int]) -> str:

@@ -13,6 +13,7 @@ from evals.core import Record
 from evals.metrics import load_metrics, score_record
 from evals.reporting import render
 from evals.reporting.data import BenchmarkFacts, RunData, SystemFacts
+from evals.reporting.layout import cost_table, ranked
 from evals.reporting.model import Report
 from evals.reporting.numbers import build_report
 from rag.core import Completion, Outcome, Timing, Usage
@@ -103,6 +104,24 @@ def test_costs() -> None:
     assert cost.per_correct.mean == pytest.approx(0.002)
 
 
+@pytest.mark.parametrize(
+    ("replies", "cost", "expected"),
+    [
+        ([WRONG] * 4, "0.001", "none correct"),
+        ([RIGHT] + [WRONG] * 5, "0.001", "$0.006\n≥ $0.002"),
+        ([RIGHT] * 4, "0.001", "$0.001"),
+        ([RIGHT] * 4, None, "unknown"),
+        ([WRONG] * 4, None, "unknown"),
+        ([TIMEOUT] * 4, "0.001", "unknown"),
+    ],
+)
+def test_cost_of_a_correct_answer_in_words(
+    replies: list[tuple[Outcome, str]], cost: str | None, expected: str
+) -> None:
+    (row,) = cost_table(build_report(_run({"x": replies}, cost=cost))).rows
+    assert row[2] == expected
+
+
 def test_an_unknown_price_is_never_zero() -> None:
     cost = build_report(_run({"x": [RIGHT] * 3}, cost=None)).systems[0].overall.cost
     assert (cost.total, cost.per_1k_samples, cost.per_correct) == (None, None, None)
@@ -152,6 +171,15 @@ def test_a_corrected_p_says_so() -> None:
     replies = {"a": [RIGHT] * 9 + [WRONG], "b": [RIGHT] * 4 + [WRONG] * 6, "c": [RIGHT] * 4 + [WRONG] * 6}
     (line, *_) = build_report(_run(replies)).summary
     assert "not beyond chance (p = 0.188 after correction for 3 comparisons)" in line
+
+
+def test_whoever_fails_at_most_calls_does_not_lead() -> None:
+    steady = [RIGHT] * 8 + [WRONG] * 2
+    report = build_report(_run({"flaky": [RIGHT] * 2 + [TIMEOUT] * 8, "steady": steady}))
+    assert [system.name for system in ranked(report)] == ["steady", "flaky"]
+    assert report.summary[0].startswith("On mcq, steady comes first in accuracy: 0.800 (95 % interval 0.4")
+    alone = build_report(_run({"flaky": [RIGHT] * 2 + [TIMEOUT] * 8})).summary[0]
+    assert "; 2 of 10 samples measured, 0.200 if the rest were wrong)." in alone
 
 
 def test_the_metric_chooses_the_test_not_its_values() -> None:
@@ -232,6 +260,21 @@ def test_caveats_say_what_a_reader_must_know(report: Report) -> None:
         "different numbers of calls in flight: extractive 1",
     ):
         assert expected in text
+
+
+@pytest.mark.parametrize(
+    ("k", "expected"),
+    [
+        (3, "recall@5 and recall@10 are recall@3; ndcg@10 sees no more."),
+        (6, "recall@10 is recall@6; ndcg@10 sees no more."),
+        (10, None),
+    ],
+)
+def test_cut_offs_deeper_than_what_was_retrieved(k: int, expected: str | None) -> None:
+    run = make_run(PROFILES[:1], choices=0)
+    warnings = build_report(replace(run, systems=[replace(run.systems[0], k=k)])).warnings
+    wanted = [f"extractive: only {k} passages retrieved: {expected}"] if expected else []
+    assert [w for w in warnings if "passages retrieved" in w] == wanted
 
 
 def test_extractive_is_faithful_by_construction(report: Report) -> None:
