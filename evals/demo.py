@@ -6,14 +6,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import evals
 from evals.folder import RunFolder
 from evals.runner.progress import Progress
 from rag.bundled import bundled_path
 from rag.config import Config, RagConfig, SettingsConfig, SystemConfig, load_config
+from rag.errors import RunError
 
-__all__ = ["QUESTIONS", "DemoResult", "demo_config", "evaluate", "keyed_systems"]
+__all__ = ["QUESTIONS", "DemoResult", "demo_config", "evaluate", "keyed_systems", "unfinished_run"]
 
 # (question, provider): the baseline shows verified citations in both languages, the small model what it is.
 QUESTIONS = (
@@ -56,14 +58,23 @@ def keyed_systems(config: Config) -> tuple[SystemConfig, ...]:
 
 
 def evaluate(
-    config: Config, out: Path, *, extra: Sequence[SystemConfig] = (), progress: Progress | None = None
+    config: Config,
+    out: Path,
+    *,
+    unfinished: Path | None = None,
+    extra: Sequence[SystemConfig] = (),
+    progress: Progress | None = None,
 ) -> DemoResult:
     """Run the demo's evaluation under `out` and write `out/report.html`.
 
-    An unfinished run of an earlier demo there is resumed; otherwise a new one begins.
+    Args:
+        config: from `demo_config`.
+        out: where the run and the report go.
+        unfinished: a run to go on with, from `unfinished_run`; without one a new run begins.
+        extra: systems of a new run besides those of `config`.
+        progress: told how far it is.
     """
     config = config.model_copy(update={"systems": (*config.systems, *extra)})
-    unfinished = _unfinished(out)
     if unfinished is not None:
         result = evals.resume(unfinished, progress=progress)
     else:
@@ -74,6 +85,23 @@ def evaluate(
     return DemoResult(run=result, report=report)
 
 
-def _unfinished(out: Path) -> Path | None:
-    runs = sorted((out / "runs").glob("*/run.json"), reverse=True)
-    return next((p.parent for p in runs if RunFolder.open(p.parent).read()["state"] in _LEFT_OFF), None)
+def unfinished_run(config: Config, out: Path) -> Path | None:
+    """Return the newest run under `out` that was left off and has the systems of `config`, None without one.
+
+    It may have systems from `keyed_systems` besides, which were agreed to when it began.
+    """
+    wanted, more = (_plain(systems) for systems in (config.systems, keyed_systems(config)))
+    for path in sorted((out / "runs").glob("*/run.json"), reverse=True):
+        try:
+            state = RunFolder.open(path.parent).read()
+        except RunError:
+            continue  # another version's run, or no run at all
+        systems = state.get("config", {}).get("systems", [])
+        same = systems[: len(wanted)] == wanted and all(one in more for one in systems[len(wanted) :])
+        if same and state.get("state") in _LEFT_OFF:
+            return path.parent
+    return None
+
+
+def _plain(systems: Sequence[SystemConfig]) -> list[dict[str, Any]]:
+    return [system.model_dump(mode="json", exclude_none=True) for system in systems]

@@ -21,7 +21,8 @@ class DocQA:
     """Questions over a collection, or closed book; no accepted answer means that a refusal is right.
 
     A row is `{"id", "question", "answer" | "answers", "relevant": ["source#page" ...], "cluster",
-    "language"}`; the last three are optional, other keys are kept as metadata. With `limit` the share of each
+    "language"}`; the last three are optional, other keys are kept as metadata. In CSV a cell of `answers` or
+    `relevant` is a JSON list or one text, and `[]` an empty list. With `limit` the share of each
     language and of unanswerable questions is kept.
     """
 
@@ -108,7 +109,7 @@ def _sample(row: Any, benchmark: str) -> Sample:
 
 
 def _answers(row: Mapping[str, Any]) -> tuple[str, ...]:
-    if "answers" in row:
+    if row.get("answers") is not None:
         return _texts(row, "answers")
     answer = _text(row, "answer")
     return (answer,) if answer else _missing("answer' or 'answers")

@@ -20,6 +20,7 @@ from rag.errors import ConfigError, LoadError
 __all__ = ["BadRows", "data_path", "files_sha256", "read_rows", "refuse_keys", "stratified"]
 
 _NAMED = 10
+_LIST_COLUMNS = frozenset({"answers", "relevant", "contexts"})
 Row = tuple[str, Any]
 
 
@@ -148,9 +149,28 @@ def _csv_rows(path: Path, bad: BadRows) -> Iterator[Row]:
                         continue
                     header = []
                 if cells:
-                    yield place, dict(zip(header, cells, strict=False)) if header else cells
+                    yield place, _csv_row(header, cells) if header else cells
         except csv.Error as exc:
             bad.add(f"{path.name} line {reader.line_num}", str(exc))
+
+
+def _csv_row(header: Sequence[str], cells: Sequence[str]) -> dict[str, Any]:
+    row: dict[str, Any] = dict(zip(header, cells, strict=False))
+    for name in _LIST_COLUMNS & row.keys():
+        row[name] = _csv_list(row[name].strip())
+    return row
+
+
+def _csv_list(cell: str) -> Any:
+    """Return the JSON list in `cell`, or `cell` itself as the only text of a list; None where it is empty."""
+    if not cell:
+        return None
+    if cell.startswith("["):
+        try:
+            return orjson.loads(cell)
+        except orjson.JSONDecodeError:
+            return [cell]  # a text may start with a bracket
+    return [cell]
 
 
 def _parquet_rows(path: Path, bad: BadRows) -> Iterator[Row]:

@@ -24,15 +24,18 @@ def demo(
 ) -> None:
     """Index the bundled handbook, answer three questions, compare what runs here, write a report."""
     from evals.cli.runs import finish, run_progress
-    from evals.demo import demo_config, evaluate
+    from evals.demo import demo_config, evaluate, unfinished_run
 
     config = demo_config()
     _ingest(config)
     _ask(config)
-    extra = _keyed(config)
+    unfinished = unfinished_run(config, out)
+    extra = () if unfinished else _keyed(config)
     print("\n== Evaluation: every system answers the same questions from the same passages\n")
+    if unfinished:
+        print(f"resuming {unfinished}\n")
     with run_progress() as progress:
-        result = evaluate(config, out, extra=extra, progress=progress)
+        result = evaluate(config, out, unfinished=unfinished, extra=extra, progress=progress)
     finish(result.run, page=result.report)
 
 

@@ -29,6 +29,9 @@ RunArgument = Annotated[Path, typer.Argument(help="A run folder.", metavar="RUN"
 OutOption = Annotated[Path | None, typer.Option("--out", metavar="DIR", help="The run folder to make.")]
 
 
+_NAMED_FAILURES = 20
+
+
 class Format(StrEnum):
     """How a report is written."""
 
@@ -89,12 +92,19 @@ def run(
 
 
 @evaluation.command()
-def resume(run: RunArgument, as_json: JsonOption = False) -> None:
+def resume(
+    run: RunArgument,
+    budget: Annotated[
+        float | None,
+        typer.Option(min=0, metavar="USD", help="A new cap on the whole run, what was spent included."),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
     """Go on with an interrupted run; no call whose reply is journalled is repeated."""
     import evals
 
     with run_progress() as progress:
-        result = evals.resume(run, progress=progress)
+        result = evals.resume(run, budget=budget, progress=progress)
     finish(result, as_json=as_json)
 
 
@@ -127,11 +137,18 @@ def report(
 
 
 def finish(result: RunResult, *, as_json: bool = False, page: Path | None = None) -> None:
-    """Print what a run came to, and where its HTML report is or how to get it; exit with the run's code."""
+    """Print what a run came to, what failed, where its HTML report is or how to get it; exit with its code."""
     import evals
 
     for line in result.messages:
         print(f"ragassay: {line}", file=sys.stderr)
+    for failure in result.failures[:_NAMED_FAILURES]:
+        key = failure.key
+        again = f", repeat {key.repeat}" if key.repeat else ""
+        item = f"{key.benchmark}/{key.sample_id}{again}, {key.system}"
+        print(f"ragassay: failed: {item}: {failure.outcome}: {failure.error or 'no detail'}", file=sys.stderr)
+    if len(result.failures) > _NAMED_FAILURES:
+        print(f"ragassay: and {len(result.failures) - _NAMED_FAILURES} more failures", file=sys.stderr)
     sys.stdout.write(evals.report(result.folder, format="json" if as_json else "table"))
     if not as_json:
         print(f"\nrun folder: {result.folder}")

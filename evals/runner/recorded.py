@@ -1,6 +1,6 @@
 """Answers given elsewhere as a system: read from a file, scored like any other, nothing is called.
 
-A row is `{"id", "answer", "benchmark"?, "repeat"?, "contexts"?: [text | {"text", "source", "page"}],
+A row is `{"id", "answer", "benchmark"?, "repeat"?, "contexts"?: text | [text | {"text", "source", "page"}],
 "usage"?: {"input_tokens", ...}, "timing"?: {"ttft_ms", "total_ms"}, "cost_usd"?, "model"?}`.
 """
 
@@ -87,6 +87,8 @@ def _read(row: Any, system: System) -> tuple[str, int, Completion, tuple[Chunk, 
         attempts=0,
     )
     contexts = row.get("contexts")
+    if isinstance(contexts, str):
+        contexts = [contexts]
     passages = None if contexts is None else tuple(passage_of(context) for context in contexts)
     return str(row["id"]), repeat, completion, passages
 

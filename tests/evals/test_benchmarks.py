@@ -75,6 +75,24 @@ def test_questions_become_samples(tmp_path: Path) -> None:
     assert len(found.sha256) == 64
 
 
+def test_null_answers_leave_the_answer_to_count(tmp_path: Path) -> None:
+    write_rows(tmp_path / "q.jsonl", {"id": "a", "question": "?", "answer": "X", "answers": None})
+    assert load(tmp_path, name="docqa", data="q.jsonl").samples[0].targets == ("X",)
+
+
+def test_lists_in_csv_are_json_or_one_text(tmp_path: Path) -> None:
+    (tmp_path / "q.csv").write_text(
+        "id,question,answer,answers,relevant\n"
+        'a,Who?,,"[""Ann"", ""Anna""]","[""x.pdf#3""]"\n'
+        "b,Where?,,Here,x.pdf\n"
+        "c,Why?,,[],\n"
+        "d,How?,So,,\n"
+    )
+    samples = load(tmp_path, name="docqa", data="q.csv").samples
+    assert [s.targets for s in samples] == [("Ann", "Anna"), ("Here",), (), ("So",)]
+    assert [s.relevant for s in samples] == [("x.pdf#3",), ("x.pdf",), (), ()]
+
+
 def test_bad_rows_are_named_and_the_others_go_on(tmp_path: Path) -> None:
     good = [{"id": f"g{n}", "question": "?", "answer": "x"} for n in range(60)]
     bad = [

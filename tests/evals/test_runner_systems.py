@@ -151,7 +151,7 @@ def test_recorded_answers_are_scored_without_a_call(tmp_path: Path) -> None:
             "usage": {"input_tokens": 9, "output_tokens": 2},
             "contexts": ["List."],
         },
-        {"id": "q0002", "answer": "2"},
+        {"id": "q0002", "answer": "2", "contexts": "One passage."},
         {"id": "q0003", "answer": "3"},
         {"id": "other", "answer": "x"},
     ]
@@ -165,6 +165,8 @@ def test_recorded_answers_are_scored_without_a_call(tmp_path: Path) -> None:
     second = records["prod", "q0001", 0]
     assert (second.completion.cost, second.completion.timing.total_s) == (None, None)
     assert second.context_key == "own:prod:0"
+    stored = ContextStore(RunFolder.open(tmp_path / "run"))
+    assert [p.text for p in stored.passages("docqa", "q0002", "own:prod:0")] == ["One passage."]
     exact = {
         scored.key.sample_id: next(s.value for s in scored.scores if s.metric == "exact_match")
         for scored in RunFolder.open(tmp_path / "run").scores()
