@@ -137,7 +137,7 @@ def report(
 
 
 def finish(result: RunResult, *, as_json: bool = False, page: Path | None = None) -> None:
-    """Print what a run came to, what failed, where its HTML report is or how to get it; exit with its code."""
+    """Print what a run came to, what failed and how to get its HTML report; exit with its code."""
     import evals
 
     for line in result.messages:

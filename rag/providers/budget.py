@@ -58,7 +58,8 @@ class Budget:
                 if not self._held or self._spent + amount > self.cap_usd:
                     raise StoppedError(
                         f"the budget of ${self.cap_usd:f} is used up: ${self._spent:.4f} spent, and the "
-                        f"next call may cost ${amount:.4f}. Cure: 'ragassay eval resume RUN --budget USD'."
+                        f"next call may cost ${amount:.4f}. "
+                        "Raise it and go on with 'ragassay eval resume RUN --budget USD'."
                     )
                 loop = asyncio.get_running_loop()
                 turn: asyncio.Future[None] = loop.create_future()
