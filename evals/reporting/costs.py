@@ -13,8 +13,14 @@ from evals.stats import Estimate, percentile
 __all__ = ["cell", "summarise_cost", "summarise_latency"]
 
 
-def cell(records: Sequence[Record], samples: int, per_correct: Estimate | None = None) -> Cell:
-    """Return what became of `records`, out of `samples` that were asked for."""
+def cell(
+    records: Sequence[Record],
+    samples: int,
+    per_correct: Estimate | None = None,
+    *,
+    replaced: Sequence[Record] = (),
+) -> Cell:
+    """Return what became of `records`, out of `samples` that were asked for; `replaced` cost money too."""
     outcomes = Counter(str(record.completion.outcome) for record in records)
     unlearnt = sum(record.completion.outcome.infrastructure for record in records)
     return Cell(
@@ -22,23 +28,27 @@ def cell(records: Sequence[Record], samples: int, per_correct: Estimate | None =
         received=len(records),
         scored=len(records) - unlearnt,
         outcomes=dict(sorted(outcomes.items(), key=lambda item: (-item[1], item[0]))),
-        cost=summarise_cost(records, per_correct),
+        cost=summarise_cost(records, per_correct, replaced=replaced),
         latency=summarise_latency(records),
     )
 
 
-def summarise_cost(records: Sequence[Record], per_correct: Estimate | None = None) -> Cost:
+def summarise_cost(
+    records: Sequence[Record], per_correct: Estimate | None = None, *, replaced: Sequence[Record] = ()
+) -> Cost:
     """Add up what the replies cost. An answer whose price is unknown makes the sum unknown, never smaller.
 
-    Failed calls without a known price (a timeout tells no usage) are left out and counted.
+    Failed calls without a known price (a timeout tells no usage) are left out and counted. The total is what
+    the run cost, with the replies that were `replaced` when it was resumed; the others are prices of a sample
+    and leave these out.
     """
-    priced = [r.completion.cost for r in records if r.completion.cost is not None]
-    unpriced = [r for r in records if r.completion.cost is None]
+    standing = [r.completion.cost for r in records if r.completion.cost is not None]
+    priced = [*standing, *(r.completion.cost for r in replaced if r.completion.cost is not None)]
+    unpriced = [r for r in (*records, *replaced) if r.completion.cost is None]
     unknown = not priced or any(r.completion.outcome.answered for r in unpriced)
-    total = None if unknown else sum(priced, Decimal(0))
     return Cost(
-        total=total,
-        per_1k_samples=None if total is None else total * 1000 / len(priced),
+        total=None if unknown else sum(priced, Decimal(0)),
+        per_1k_samples=None if unknown or not standing else sum(standing, Decimal(0)) * 1000 / len(standing),
         per_correct=None if unknown else per_correct,
         replies=len(priced),
         unpriced=len(unpriced),

@@ -49,7 +49,10 @@ class BenchmarkFacts:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunData:
-    """A run in memory: facts, samples, the last reply of each key, and the scores of each reply."""
+    """A run in memory: facts, samples, the last reply of each key, and the scores of each reply.
+
+    `replaced` are the replies that a later one of the same key stands in for: they count as money only.
+    """
 
     run: str
     created: str
@@ -58,6 +61,7 @@ class RunData:
     samples: Sequence[Sample]
     records: Sequence[Record]
     scores: Mapping[Key, Sequence[Score]]
+    replaced: Sequence[Record] = ()
     state: str = "finished"
     seed: int = 0
     repeats: int = 1

@@ -7,7 +7,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from evals.codec import ScoredRecord
+from evals.codec import Key, ScoredRecord
 from evals.core import Record, Sample
 from evals.folder import RunFolder
 from evals.journal import Damage
@@ -31,6 +31,7 @@ def load_run(path: Path | str) -> RunData:
         folder.read(),
         samples=[*folder.samples()],
         records=records,
+        replaced=_replaced(folder, records),
         scored=[*folder.scores()],
         warnings=[f"{damage}." for damage in damages],
     )
@@ -42,6 +43,7 @@ def run_data(
     *,
     samples: list[Sample],
     records: list[Record],
+    replaced: list[Record],
     scored: list[ScoredRecord],
     warnings: list[str],
 ) -> RunData:
@@ -63,9 +65,21 @@ def run_data(
         ],
         samples=samples,
         records=records,
+        replaced=replaced,
         scores={line.key: line.scores for line in scored},
         warnings=[*warnings, *(str(warning) for warning in state.get("warnings") or ())],
     )
+
+
+def _replaced(folder: RunFolder, records: list[Record]) -> list[Record]:
+    standing = {Key.of(record): record for record in records}
+    found = []
+    for reply in folder.replies():
+        if reply == standing.get(Key.of(reply)):
+            del standing[Key.of(reply)]
+        else:
+            found.append(reply)
+    return found
 
 
 def _system(facts: Mapping[str, Any]) -> SystemFacts:

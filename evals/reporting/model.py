@@ -82,6 +82,7 @@ class MetricResult:
 class Cost:
     """Money spent on replies, in USD; None is unknown.
 
+    `total` is what the run cost, also for replies that later ones stand in for.
     `replies` were priced, `unpriced` failed calls had no known price and are left out; one answered reply
     without a price makes all of it unknown. `per_correct` is the cost of one correct answer, where a partial
     score counts as that part of an answer.

@@ -227,13 +227,17 @@ def _sample_costs(run: RunData, part: _Part) -> Table:
 
 
 def _cell(run: RunData, part: _Part, system: str) -> Cell:
-    return cell(part.records.get(system, ()), len(part.samples) * run.repeats)
+    name = part.summary.name
+    replaced = [r for r in run.replaced if (r.system, r.benchmark) == (system, name)]
+    return cell(part.records.get(system, ()), len(part.samples) * run.repeats, replaced=replaced)
 
 
 def _overall(run: RunData, parts: Sequence[_Part], column: int, per_correct: Estimate | None) -> Cell:
     name = run.systems[column].name
     records = [record for part in parts for record in part.records.get(name, ())]
-    return cell(records, sum(len(part.samples) for part in parts) * run.repeats, per_correct)
+    replaced = [record for record in run.replaced if record.system == name]
+    asked = sum(len(part.samples) for part in parts) * run.repeats
+    return cell(records, asked, per_correct, replaced=replaced)
 
 
 def _front(overall: Sequence[Cell], qualities: Sequence[Quality | None]) -> list[bool]:

@@ -18,6 +18,7 @@ from evals.reporting.layout import (
     outcome_table,
     ranked,
 )
+from evals.reporting.methods import difference_methods, interval_methods
 from evals.reporting.model import BenchmarkSummary, Cell, Comparison, MetricResult, Report
 from evals.reporting.palette import style_of
 from evals.reporting.plots import NARROW, WIDE, Point, Scatter, scatter_svg
@@ -71,6 +72,8 @@ def render_html(report: Report) -> str:
         comparisons=comparison_tables([c for c in report.comparisons if c.metric in leading]),
         more_comparisons=comparison_tables(_telling(rest)),
         tables=[latency_table(report), cost_table(report), outcome_table(report)],
+        interval_methods=interval_methods(report),
+        difference_methods=difference_methods(report),
         spec=_yaml(report.spec),
         text=text,
     )

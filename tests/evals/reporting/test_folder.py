@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -11,10 +13,12 @@ import pytest
 import evals.reporting
 from evals import report
 from evals.codec import ScoredRecord
+from evals.core import Record
 from evals.folder import RunFolder
 from evals.reporting.data import RunData
 from evals.reporting.load import load_run
 from evals.reporting.numbers import build_report
+from rag.core import Outcome
 from rag.errors import RunError, StorageError
 from tests.evals.reporting.runs import PROFILES, make_run
 
@@ -28,7 +32,7 @@ def _price(run: RunData, number: int) -> dict[str, object] | None:
     return {"kind": price.kind, "source": price.source, "as_of": price.as_of, **plain}
 
 
-def _write(run: RunData, path: Path) -> RunFolder:
+def _write(run: RunData, path: Path, before: Sequence[Record] = ()) -> RunFolder:
     benchmarks = {
         b.name: {
             "benchmark": b.kind or b.name, "metrics": list(b.metrics), "data": b.data, "sha256": b.sha256,
@@ -58,7 +62,7 @@ def _write(run: RunData, path: Path) -> RunFolder:
     }
     folder = RunFolder.create(path, spec_yaml="seed: 7\n", samples=run.samples, state=state)
     with folder.journal() as journal:
-        for record in run.records:
+        for record in (*before, *run.records):
             journal.append(record)
     folder.write_scores(ScoredRecord(key=key, scores=tuple(scores)) for key, scores in run.scores.items())
     return folder
@@ -104,6 +108,19 @@ def test_damage_in_the_journal_is_a_warning(run: RunData, tmp_path: Path) -> Non
     warnings = build_report(load_run(folder.path)).warnings
     assert any("line 4 is damaged" in warning for warning in warnings)
     assert any("replies are missing" in warning for warning in warnings)
+
+
+def test_the_total_holds_replies_that_were_replaced_on_resume(run: RunData, tmp_path: Path) -> None:
+    plain = {s.name: s.overall.cost for s in build_report(run).systems}
+    final = next(r for r in run.records if r.completion.cost and r.completion.outcome is Outcome.OK)
+    failed = replace(final.completion, outcome=Outcome.STREAM_TRUNCATED, cost=Decimal("0.25"))
+    folder = _write(run, tmp_path / "run", before=[replace(final, completion=failed)])
+    found = {s.name: s.overall.cost for s in build_report(load_run(folder.path)).systems}
+    before, after = plain.pop(final.system), found.pop(final.system)
+    assert before.total is not None
+    assert after.total == before.total + Decimal("0.25")
+    assert (after.per_1k_samples, after.per_correct) == (before.per_1k_samples, before.per_correct)
+    assert found == plain
 
 
 def test_a_run_without_state_is_refused(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from evals.metrics import load_metrics, score_record
 from evals.reporting import render
 from evals.reporting.data import BenchmarkFacts, RunData, SystemFacts
 from evals.reporting.layout import cost_table, ranked
+from evals.reporting.methods import difference_methods, interval_methods
 from evals.reporting.model import Report
 from evals.reporting.numbers import build_report
 from rag.core import Completion, Outcome, Timing, Usage
@@ -275,6 +276,24 @@ def test_cut_offs_deeper_than_what_was_retrieved(k: int, expected: str | None) -
     warnings = build_report(replace(run, systems=[replace(run.systems[0], k=k)])).warnings
     wanted = [f"extractive: only {k} passages retrieved: {expected}"] if expected else []
     assert [w for w in warnings if "passages retrieved" in w] == wanted
+
+
+def test_the_methods_named_are_those_used() -> None:
+    plain = build_report(_run({"x": [RIGHT] * 5 + [WRONG] * 3, "y": [RIGHT] * 4 + [WRONG] * 4}))
+    intervals, differences = interval_methods(plain), difference_methods(plain)
+    assert intervals.startswith("95 %. Wilson's: mcq/accuracy and mcq/unparsed_rate.")
+    assert "BCa" not in intervals
+    assert "cluster" not in intervals
+    assert "McNemar's exact test: mcq/accuracy and mcq/unparsed_rate." in differences
+    assert "Sign flips" not in differences
+    run = make_run(PROFILES[:2], choices=0)
+    many = [replace(s, cluster=f"c{i // 2}") for i, s in enumerate(run.samples)]
+    clustered = build_report(replace(run, samples=many, repeats=2))
+    assert "A bootstrap draws whole clusters of samples, 2,000 times, seed 7." in interval_methods(clustered)
+    assert "2 repeats of a sample were averaged first." in interval_methods(clustered)
+    assert "Sign flips of whole clusters of samples: docqa/token_f1, " in difference_methods(clustered)
+    assert "McNemar" not in difference_methods(clustered)
+    assert difference_methods(build_report(make_run(PROFILES[:1]))) == ""
 
 
 def test_extractive_is_faithful_by_construction(report: Report) -> None:
