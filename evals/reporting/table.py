@@ -72,7 +72,7 @@ def _print(console: object, table: TableText) -> None:
     for place, column in enumerate(table.columns):
         words = place in table.words
         grid.add_column(
-            Text(column.replace("/", "/\n")),
+            Text(column.replace("/", "/\n").replace(" per ", "\nper ")),
             justify="left" if words else "right",
             overflow="fold",
             no_wrap=not words,
