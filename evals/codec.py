@@ -7,6 +7,7 @@ outcomes their value, unknown values null. Keys that this version does not know 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from decimal import Decimal
@@ -33,6 +34,7 @@ __all__ = [
 ]
 
 T = TypeVar("T")
+_LONG_NUMBER = re.compile(rb"\d{19}")
 _POINTS = ("headers", "first_reasoning", "first_content", "last")
 
 
@@ -78,6 +80,8 @@ def loads(data: bytes) -> Any:
     Raises:
         ValueError: `data` is not JSON.
     """
+    if _LONG_NUMBER.search(data):
+        return json.loads(data)  # orjson rounds integers beyond 64 bits to floats
     try:
         return orjson.loads(data)
     except orjson.JSONDecodeError:
