@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 __all__: list[str] = []
 
-collections = typer.Typer(no_args_is_help=True, help="The collections: list, show, verify, repair, drop.")
+collections = typer.Typer(no_args_is_help=True, help="The indexes: list, show, verify, repair, drop.")
 app.add_typer(collections, name="collections")
 
 NameArgument = Annotated[str, typer.Argument(help="The collection.", metavar="NAME")]
@@ -42,7 +42,7 @@ def list_all(as_json: JsonOption = False, config: ConfigOption = None) -> None:
 
 @collections.command()
 def show(name: NameArgument, as_json: JsonOption = False, config: ConfigOption = None) -> None:
-    """Show a collection: its settings and its documents."""
+    """Show its settings and documents."""
     from rag.cli.show import print_json, print_table
     from rag.index.catalog import open_collection, show_collection
 
@@ -76,7 +76,7 @@ def show(name: NameArgument, as_json: JsonOption = False, config: ConfigOption =
 
 @collections.command()
 def verify(name: NameArgument, as_json: JsonOption = False, config: ConfigOption = None) -> None:
-    """Check that the vector store and the lexical index hold what the manifest says."""
+    """Check that all parts agree. The manifest is the truth."""
     from rag.index.catalog import verify_collection
 
     found = verify_collection(read_config(config).home_dir(), name)
@@ -85,7 +85,7 @@ def verify(name: NameArgument, as_json: JsonOption = False, config: ConfigOption
 
 @collections.command()
 def repair(name: NameArgument, as_json: JsonOption = False, config: ConfigOption = None) -> None:
-    """Build the vector store and the lexical index anew from the manifest; nothing is embedded again."""
+    """Build the search indexes anew. Nothing is embedded again."""
     from rag.index.catalog import repair_collection
 
     found = repair_collection(read_config(config).home_dir(), name)
@@ -98,7 +98,7 @@ def drop(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     config: ConfigOption = None,
 ) -> None:
-    """Delete a collection and all it holds; the documents themselves stay where they are."""
+    """Delete a collection. The documents stay where they are."""
     import sys
 
     from rag.index.catalog import drop_collection, show_collection

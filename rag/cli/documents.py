@@ -46,7 +46,7 @@ def ingest(
     as_json: JsonOption = False,
     config: ConfigOption = None,
 ) -> None:
-    """Read documents into a collection; what has not changed is not done again."""
+    """Read documents into a collection. What has not changed is not done again."""
     from rag.cli.show import note, print_json
 
     settings = read_config(config)
@@ -92,7 +92,7 @@ def search(
     as_json: JsonOption = False,
     config: ConfigOption = None,
 ) -> None:
-    """Find the passages of a collection that fit a query best."""
+    """Find the passages that fit a query best."""
     from rag.cli.show import print_hits, print_json
     from rag.pipeline import search as run_search
     from rag.shapes import search_shape
@@ -130,7 +130,7 @@ def ask(
     ] = False,
     config: ConfigOption = None,
 ) -> None:
-    """Answer a question from a collection, with citations that are checked."""
+    """Answer a question with checked citations."""
     from rag.cli.show import print_answer_notes, print_json
     from rag.pipeline import ask as run_ask
     from rag.shapes import answer_shape

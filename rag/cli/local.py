@@ -10,9 +10,7 @@ from rag.cli.app import ConfigOption, JsonOption, app, read_config
 
 __all__: list[str] = []
 
-models = typer.Typer(
-    no_args_is_help=True, help="Local model files: the embedding model, the small language model."
-)
+models = typer.Typer(no_args_is_help=True, help="The embedding model and the small LLM.")
 app.add_typer(models, name="models")
 
 
@@ -71,7 +69,7 @@ def pull_models(
 
 @app.command()
 def doctor(as_json: JsonOption = False, config: ConfigOption = None) -> None:
-    """Show what is installed, which models and keys are here, what is wrong and how to mend it."""
+    """Show what is here, what is wrong and its cure."""
     from rag.cli.show import print_json
     from rag.doctor import examine
 
