@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import socket
 from ipaddress import ip_address
 from pathlib import Path
@@ -34,6 +36,15 @@ def _own_home_no_network(
     monkeypatch.delenv("RAGASSAY_CONFIG", raising=False)
     if request.node.get_closest_marker("live") is None:
         monkeypatch.setattr(socket.socket, "connect", _loopback_only)
+
+
+def need_tool(name: str, package: str) -> str:
+    """Return the path of a system tool; without it the test skips, or fails where CI must have it."""
+    path = shutil.which(name)
+    if path is None:
+        missing = f"{name} is not installed; run: apt-get install {package}"
+        (pytest.fail if os.environ.get("RAGASSAY_REQUIRE_TOOLS") else pytest.skip)(missing)
+    return path
 
 
 @pytest.fixture

@@ -5,8 +5,10 @@ from __future__ import annotations
 import ast
 import importlib
 import json
+import os
 import subprocess
 import sys
+import zipfile
 from collections.abc import Iterator
 from importlib.metadata import distribution, packages_distributions
 from importlib.util import find_spec
@@ -150,3 +152,43 @@ def test_rag_never_loads_evals() -> None:
         [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=110
     )
     assert done.stdout.strip() == "False"
+
+
+DEMO_FROM_A_WHEEL = """
+import rag, evals
+from evals.demo import demo_config
+from rag.bundled import bundled_path
+config = demo_config()
+sources = [str(config.path(source)) for source in config.collections["handbook"].sources]
+assert rag.ingest(sources, "handbook", config=config).failures == ()
+baseline = config.model_copy(update={"systems": config.systems[:1]})
+result = evals.run(baseline, out="run", limit=3)
+page = evals.report(result.folder, format="html")
+print(rag.__file__, result.exit_code, "</html>" in page)
+"""
+
+
+def test_a_wheel_installed_elsewhere_runs_the_demo(tmp_path: Path) -> None:
+    built = subprocess.run(
+        [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)],
+        cwd=REPO,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert built.returncode == 0, built.stderr
+    (wheel,) = tmp_path.glob("*.whl")
+    installed = tmp_path / "installed"
+    zipfile.ZipFile(wheel).extractall(installed)
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", DEMO_FROM_A_WHEEL],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(installed)},
+        capture_output=True,
+        text=True,
+        timeout=110,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split()[-3:] == [str(installed / "rag" / "__init__.py"), "0", "True"]

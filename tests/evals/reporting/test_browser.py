@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import subprocess
 from pathlib import Path
 
-import pytest
-
 from evals.reporting import render
 from evals.reporting.numbers import build_report
+from tests.conftest import need_tool
 from tests.evals.reporting.runs import make_run
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 WIDTHS = (1280, 400)
 PROBE = """<!DOCTYPE html><body><script>
 const found = {};
@@ -37,7 +34,6 @@ function look(frame) {
 </script>%s</body>"""
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here; apt-get install chromium")
 def test_it_looks_right_at_both_widths(tmp_path: Path) -> None:
     (tmp_path / "report.html").write_text(render(build_report(make_run()), "html"), encoding="utf-8")
     frames = "".join(
@@ -47,7 +43,7 @@ def test_it_looks_right_at_both_widths(tmp_path: Path) -> None:
     (tmp_path / "probe.html").write_text(PROBE % frames, encoding="utf-8")
     done = subprocess.run(
         [
-            str(CHROMIUM),
+            need_tool("chromium", "chromium"),
             "--headless",
             "--no-sandbox",
             "--disable-gpu",
