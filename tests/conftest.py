@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import socket
 from ipaddress import ip_address
 from pathlib import Path
@@ -15,6 +16,9 @@ REPO = Path(__file__).parent.parent
 SHARED_DATA = REPO.parent / "shared" / "data"
 
 _connect = socket.socket.connect
+
+# A background job of a shell ignores Ctrl-C, and its children inherit that: interrupting needs the default.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _loopback_only(self: socket.socket, address: Any) -> None:
