@@ -194,10 +194,13 @@ def test_whatever_ends_the_parent_ends_the_children(tmp_path: Path, sign: signal
         [sys.executable, "-c", SCRIPT, str(file)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
     assert parent.stdout is not None
-    pids = [int(parent.stdout.readline()) for _ in range(2)]
-    time.sleep(0.3)
-    parent.send_signal(sign)
-    parent.communicate(timeout=60)
+    try:
+        pids = [int(parent.stdout.readline()) for _ in range(2)]
+        time.sleep(0.3)
+        parent.send_signal(sign)
+        parent.communicate(timeout=60)
+    finally:
+        parent.kill()
     assert all(wait_until_gone(pid) for pid in pids)
 
 
