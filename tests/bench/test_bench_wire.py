@@ -132,8 +132,6 @@ def test_calls_per_second(server: Server, capsys: pytest.CaptureFixture[str]):
         print(f"\ncalls/s, {IN_FLIGHT} in flight, 50 ms each:")
         for name, rate in rates.items():
             print(f"  {name:24s}{rate:8.0f}")
-    assert rates["ragassay"] > 1.5 * rates["openai SDK"]
-    assert rates["ragassay"] > 2.5 * rates["LangChain ChatOpenAI"]
 
 
 @pytest.mark.parametrize("streams", [64, 16])
@@ -154,6 +152,3 @@ def test_streams(server: Server, streams: int, capsys: pytest.CaptureFixture[str
                 f"  {name:24s}TTFT {ttft * 1e3:6.0f} ({true_ttft * 1e3:.0f})"
                 f"   total {total * 1e3:6.0f} ({true_total * 1e3:.0f})"
             )
-    error = {name: abs(total - true) for name, (_, total, _, true) in rows.items()}
-    assert error["ragassay"] <= error["openai SDK"]
-    assert error["ragassay"] <= error["LangChain ChatOpenAI"]
