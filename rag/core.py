@@ -199,7 +199,6 @@ class Settings:
     stop: tuple[str, ...] = ()
     seed: int | None = None
     response_schema: Mapping[str, object] | None = None
-    logprobs: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -74,10 +74,6 @@ class Writer:
         """Return the committed document with that source, None when there is none."""
         return self._manifest.document(source)
 
-    def sources_of(self, origin: str) -> list[str]:
-        """Return the sources of the committed documents that came from a file."""
-        return self._manifest.sources(origin)
-
     def documents(self) -> list[DocumentRow]:
         """Return all committed documents, ordered by source."""
         return self._manifest.documents()

@@ -181,7 +181,6 @@ class OpenAIProvider:
             "top_p": settings.top_p,
             quirks.max_tokens_field: settings.max_tokens,
             "stop": list(settings.stop) or None,
-            "logprobs": settings.logprobs or None,
         }
         if quirks.seed_field:
             optional[quirks.seed_field] = settings.seed
