@@ -50,6 +50,8 @@ def examine(config: Config) -> list[Finding]:
         *_packages(),
         *_models(),
         *_folders(config),
+        *_caches(config),
+        _isolation(),
         *_keys(config),
         *_servers(config),
         *_collections(config),
@@ -102,6 +104,22 @@ def _folders(config: Config) -> Iterator[Finding]:
             yield Finding(topic=topic, ok=False, what=what, fix=f"free some space, or set {variable}")
         else:
             yield Finding(topic=topic, ok=True, what=what)
+
+
+def _caches(config: Config) -> Iterator[Finding]:
+    named = config.reply_cache()
+    stored = {*config.home_dir().glob("*.sqlite3"), *([named] if named and named.is_file() else [])}
+    for path in sorted(stored):
+        what = f"{path} ({path.stat().st_size / 1e6:.1f} MB): spares repeated work; it may be deleted"
+        yield Finding(topic="stored", ok=True, what=what)
+
+
+def _isolation() -> Finding:
+    """Look for the tool that keeps model-written code apart: no other work needs it."""
+    if found := shutil.which("bwrap"):
+        return Finding(topic="sandbox", ok=True, what=f"bubblewrap at {found}")
+    what = "bubblewrap is not here: only benchmarks that run model-written code need it"
+    return Finding(topic="sandbox", ok=None, what=what, fix="apt install bubblewrap")
 
 
 def _existing(folder: Path) -> Path:

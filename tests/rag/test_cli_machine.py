@@ -166,3 +166,22 @@ def test_doctor_names_what_an_address_lacks(monkeypatch: pytest.MonkeyPatch) -> 
     assert [finding.what for finding in wrong] == ["azure: AZURE_OPENAI_ENDPOINT is not set"]
     monkeypatch.setenv("AZURE_OPENAI_ENDPOINT", "https://mine.openai.azure.com")
     assert not [finding for finding in topics("key") if finding.ok is False]
+
+
+def test_doctor_tells_what_may_be_deleted(tmp_path: Path) -> None:
+    home = Config().home_dir()
+    home.mkdir(parents=True, exist_ok=True)
+    (home / "embeddings.sqlite3").write_bytes(b"x" * 2_000_000)
+    named = tmp_path / "mine.sqlite3"
+    named.write_bytes(b"")
+    said = [
+        finding.what for finding in topics("stored", parse_config({"cache": str(named)}, folder=tmp_path))
+    ]
+    assert any("embeddings.sqlite3 (2.0 MB)" in what for what in said)
+    assert any("mine.sqlite3" in what for what in said)
+
+
+def test_doctor_names_the_tool_that_keeps_programs_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    (found,) = topics("sandbox")
+    assert (found.ok, found.fix) == (None, "apt install bubblewrap")
