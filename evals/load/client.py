@@ -12,6 +12,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from evals.load.record import Shot, shot_of
+from rag.attempts import record_attempt
 from rag.core import Completion, Provider, Request
 from rag.pricing import Price, cost
 from rag.providers.budget import Budget, upper_bound
@@ -77,6 +78,8 @@ class Client:
                 completion, cost=cost(self.price, completion.usage, completion.timing.total_s)
             )
             paid = _paid(completion, held)
+            url = getattr(self.provider, "base_url", None)
+            record_attempt(request, completion, number=1, base_url=url)
         finally:
             self.in_flight -= 1
             if self.budget is not None:

@@ -99,6 +99,19 @@ def test_processes_share_a_log(tmp_path: Path) -> None:
     assert len({line["pid"] for line in lines}) == 2
 
 
+def test_a_line_for_each_request_of_a_load(tmp_path: Path) -> None:
+    with FakeServer() as server:
+        config = a_run(tmp_path, server)
+        ask = ["lab:mock", "--config", config, "--concurrency", "4", "--requests", "12", "--processes", "2"]
+        done = ragassay("--log", str(tmp_path / "log.jsonl"), "load", *ask)
+        _, errors = done.communicate(timeout=60)
+    assert done.returncode == 0, errors
+    lines = lines_of(tmp_path / "log.jsonl")
+    assert len(lines) == server.counters.requests >= 12
+    assert len({line["pid"] for line in lines}) == 2
+    assert {(line["event"], line["attempt"], line["outcome"]) for line in lines} == {("attempt", 1, "ok")}
+
+
 def test_a_log_that_cannot_be_opened_is_said_before_anything_else(tmp_path: Path) -> None:
     done = ragassay("--log", str(tmp_path / "no" / "log"), "collections", "list")
     _, said = done.communicate(timeout=60)
