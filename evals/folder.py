@@ -1,7 +1,8 @@
 """The run folder: everything about a run, so that a report needs nothing else.
 
 spec.yaml       the config file as it was given
-run.json        the resolved spec (`evals.runner.spec.RunSpec`), versions, hashes, state; replaced atomically
+run.json        the resolved spec (`evals.runner.spec.RunSpec`), versions, hashes, state, calibrations;
+                replaced atomically
 samples.jsonl   a Sample a line
 contexts.jsonl  checked lines: the passages retrieved once a sample and retrieval setting
 journal.jsonl   checked lines: every received reply; the truth about what was answered

@@ -7,6 +7,12 @@ they show, or that nothing is.
 
 from __future__ import annotations
 
-from evals.calibration.known import Calibration, calibration_notes, known_calibrations, save
+from evals.calibration.known import (
+    Calibration,
+    calibration_notes,
+    known_calibrations,
+    save,
+    wants_calibration,
+)
 
-__all__ = ["Calibration", "calibration_notes", "known_calibrations", "save"]
+__all__ = ["Calibration", "calibration_notes", "known_calibrations", "save", "wants_calibration"]

@@ -119,18 +119,19 @@ def known_calibrations(metric: str, config: Config, model: str | None = None) ->
 
 
 def calibration_notes(metrics: Iterable[str], config: Config) -> dict[str, tuple[str, ...]]:
-    """Return, for each of `metrics` that stands for a person's judgement, what is known of its agreement.
+    """Return what is known of the agreement of `metrics` with people, one line a data set.
 
-    One line a data set; where nothing is known, the one line says so and how to change it. Reads a few small
-    files under RAGASSAY_HOME; a damaged one counts as absent.
+    Where nothing is known of one that stands for a person's judgement, its one line says so and how to change
+    it; of others nothing is said. Reads a few small files under RAGASSAY_HOME; a damaged one counts as
+    absent.
     """
     notes: dict[str, tuple[str, ...]] = {}
     for metric in metrics:
-        if wants_calibration(metric):
-            known = known_calibrations(metric, config, model_of(metric, config))
-            lines = tuple(dict.fromkeys(calibration.sentence for calibration in known))
+        known = known_calibrations(metric, config, model_of(metric, config))
+        lines = tuple(dict.fromkeys(calibration.sentence for calibration in known))
+        if lines or wants_calibration(metric):
             command = f"ragassay eval calibrate {metric} DATASET"
-            notes[metric] = lines or (f"not calibrated: '{command}' compares it with people's labels",)
+            notes[metric] = lines or (f"none yet; '{command}' compares it with people's labels",)
     return notes
 
 

@@ -55,6 +55,7 @@ def to_json(report: Report) -> dict[str, Any]:
         "comparisons": [comparison_to_json(comparison) for comparison in report.comparisons],
         "gates": [dict(gate) for gate in report.gates],
         **judges_to_json(report.judges, report.agreement),
+        "calibration": {name: list(lines) for name, lines in report.calibration.items()},
         "summary": list(report.summary),
         "warnings": list(report.warnings),
     }

@@ -6,6 +6,7 @@ from typing import Any
 
 from evals.reporting import text
 from evals.reporting.as_json import comparison_to_json, money
+from evals.reporting.calibrated import calibration_lines
 from evals.reporting.layout import TableText
 from evals.reporting.table import plain_text
 from evals.reporting.verdicts import Candidate, Choice
@@ -27,6 +28,7 @@ def render_choice(choice: Choice, width: int | None = None) -> str:
             f"quality: {text.listed(choice.metrics)}, if all that is missing were wrong",
             *(["interval: of what was measured"] if any(c.n < c.total for c in choice.ranking) else []),
             *_thin(choice),
+            *calibration_lines(choice.calibration, choice.metrics),
         ),
     )
     return plain_text(head, [table] if choice.ranking else [], (), width)
@@ -46,6 +48,7 @@ def choice_to_json(choice: Choice) -> dict[str, Any]:
         "chosen": choice.chosen,
         "best_quality": choice.best,
         "why": choice.why,
+        "calibration": {name: list(lines) for name, lines in choice.calibration.items()},
         "ranking": [_candidate(candidate) for candidate in choice.ranking],
     }
 

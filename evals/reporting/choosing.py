@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from evals.metrics.catalog import metric_info
+from evals.reporting.calibrated import calibrations
 from evals.reporting.compare import LEVEL
 from evals.reporting.data import RunData
 from evals.reporting.model import Cell, Comparison, SystemSummary
@@ -116,7 +117,15 @@ def _choice(run: RunData, basis: _Basis, limits: Limits, found: Sequence[Candida
         (c for c in found if c.qualifies), key=lambda c: (-(c.quality or 0.0), *c.price_and_pace)
     )
     rest = sorted((c for c in found if not c.qualifies), key=lambda c: (-(c.quality or -1.0), c.name))
-    choice = Choice(run=run.run, metrics=basis.metrics, limits=limits, chosen=None, why="", ranking=())
+    choice = Choice(
+        run=run.run,
+        metrics=basis.metrics,
+        limits=limits,
+        chosen=None,
+        why="",
+        ranking=(),
+        calibration=calibrations(run.calibration, basis.metrics),
+    )
     if not qualified:
         return replace(choice, ranking=tuple(rest), why=why(replace(choice, ranking=tuple(rest))))
     best, *others = qualified

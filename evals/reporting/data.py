@@ -60,6 +60,7 @@ class RunData:
 
     `passages` returns what was retrieved, by benchmark, sample id and context key. `gates` are the verdicts
     and `judges` the facts as `run.json` holds them.
+    `calibration` is what was known of each metric's agreement with people when it was scored.
     `replaced` are the replies that a later one of the same key stands in for: they count as money only.
     """
 
@@ -81,3 +82,4 @@ class RunData:
     gates: Sequence[Mapping[str, object]] = ()
     judges: Sequence[Mapping[str, Any]] = ()
     judge_replies: Sequence[JudgeReply] = ()
+    calibration: Mapping[str, Sequence[str]] = field(default_factory=dict)

@@ -7,6 +7,7 @@ from typing import Any
 
 from evals.reporting import text
 from evals.reporting.as_json import comparison_to_json
+from evals.reporting.calibrated import calibration_lines
 from evals.reporting.layout import TableText, comparison_tables, detectable, leading_metrics
 from evals.reporting.model import Report
 from evals.reporting.rundiff import MetricChange, RunDiff, gain
@@ -25,7 +26,7 @@ def render_comparisons(report: Report, width: int | None = None) -> str:
     if not ordered:
         reason = "it has one system" if len(report.systems) == 1 else "no two systems share scored samples"
         head.append(f"Nothing to compare: {reason}.")
-    return plain_text(head, comparison_tables(ordered), report.warnings, width)
+    return plain_text(head, comparison_tables(ordered, report.calibration), report.warnings, width)
 
 
 def diff_to_json(diff: RunDiff) -> list[dict[str, Any]]:
@@ -47,7 +48,12 @@ def render_diff(diff: RunDiff, width: int | None = None) -> str:
     """Return what changed from one run to the other, regressions first."""
     metrics = dict.fromkeys(change.comparison.metric for change in diff.changes)
     tables = [
-        _metric(metric, [c for c in diff.changes if c.comparison.metric == metric]) for metric in metrics
+        _metric(
+            metric,
+            [c for c in diff.changes if c.comparison.metric == metric],
+            calibration_lines(diff.calibration, [metric]),
+        )
+        for metric in metrics
     ]
     if worse := _regressed(diff.changes):
         tables.append(worse)
@@ -71,7 +77,8 @@ def _is_worse(change: MetricChange) -> bool:
     return gain(change.comparison) < 0
 
 
-def _metric(metric: str, changes: Sequence[MetricChange]) -> TableText:
+def _metric(metric: str, changes: Sequence[MetricChange], known: Sequence[str]) -> TableText:
+    sure = any(c.comparison.significant for c in changes)
     return TableText(
         title=f"{metric}: the same samples before and after",
         columns=("system", "before", "after", "change (95 % interval)", "p (Holm)", "n", "MDE"),
@@ -87,9 +94,10 @@ def _metric(metric: str, changes: Sequence[MetricChange]) -> TableText:
             )
             for c in changes
         ),
-        notes=("* beyond chance at 5 % after Holm's correction over the systems",)
-        if any(c.comparison.significant for c in changes)
-        else (),
+        notes=(
+            *(["* beyond chance at 5 % after Holm's correction over the systems"] if sure else []),
+            *known,
+        ),
     )
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from evals.reporting import text
+from evals.reporting.calibrated import calibration_lines, calibrations
 from evals.reporting.data import RunData
 from evals.reporting.layout import TableText
 from evals.reporting.model import MetricResult
@@ -31,10 +32,14 @@ class Series:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class History:
-    """Several runs, the oldest first, with every metric of every system."""
+    """Several runs, the oldest first, with every metric of every system.
+
+    `calibration` is what the latest run that knows says of each metric.
+    """
 
     runs: tuple[tuple[str, str], ...]
     series: tuple[Series, ...]
+    calibration: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 def history_of(runs: Sequence[RunData], *, metric: str | None = None) -> History:
@@ -60,9 +65,11 @@ def history_of(runs: Sequence[RunData], *, metric: str | None = None) -> History
         for name in ([metric] if metric is not None else metrics)
         for system in systems
     ]
+    held = {name: lines for run in ordered for name, lines in run.calibration.items()}
     return History(
         runs=tuple((run.run, run.created) for run in ordered),
         series=tuple(one for one in series if any(result is not None for result in one.results)),
+        calibration=calibrations(held, [one.metric for one in series]),
     )
 
 
@@ -82,6 +89,7 @@ def history_to_json(history: History) -> dict[str, Any]:
             }
             for one in history.series
         ],
+        "calibration": {name: list(lines) for name, lines in history.calibration.items()},
     }
 
 
@@ -110,6 +118,7 @@ def _table(history: History, metric: str) -> TableText:
         columns=("system", "run", "mean", "95 % interval", "n", f"{low:.2f}{'':{_CELLS - 8}}{high:.2f}"),
         rows=tuple(rows),
         words=frozenset({0, 1, 5}),
+        notes=calibration_lines(history.calibration, [metric]),
     )
 
 

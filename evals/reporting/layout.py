@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from evals.metrics.catalog import metric_info
 from evals.reporting import text
+from evals.reporting.calibrated import calibration_lines
 from evals.reporting.model import BenchmarkSummary, Comparison, Latency, MetricResult, Report, SystemSummary
 
 __all__ = [
@@ -83,6 +84,7 @@ def leaderboard(report: Report) -> TableText:
         notes.append("* not beaten in quality, cost and speed together")
     if any(_assumed(system) for system in report.systems):
         notes.append("† from an assumed price per busy hour")
+    notes += calibration_lines(report.calibration, leading)
     return TableText(
         title="Systems",
         columns=("system", *leading, "cost per 1k", "TTFT p50", "total p50"),
@@ -106,19 +108,28 @@ def metric_tables(report: Report) -> list[TableText]:
                 columns=("metric", "system", "mean", "95 % interval", "n", "bound"),
                 rows=tuple(rows),
                 words=frozenset({0, 1}),
-                notes=_metric_notes(benchmark),
+                notes=(*_metric_notes(benchmark), *calibration_lines(report.calibration, benchmark.metrics)),
             )
         )
     return tables
 
 
-def comparison_tables(comparisons: Sequence[Comparison]) -> list[TableText]:
-    """Paired differences with their intervals, one table a metric."""
+def comparison_tables(
+    comparisons: Sequence[Comparison], calibration: Mapping[str, Sequence[str]]
+) -> list[TableText]:
+    """Paired differences with their intervals, one table a metric, and how far that agrees with people."""
     metrics = dict.fromkeys(comparison.metric for comparison in comparisons)
-    return [_compared(metric, [c for c in comparisons if c.metric == metric]) for metric in metrics]
+    return [
+        _compared(
+            metric,
+            [c for c in comparisons if c.metric == metric],
+            calibration_lines(calibration, [metric]),
+        )
+        for metric in metrics
+    ]
 
 
-def _compared(metric: str, comparisons: Sequence[Comparison]) -> TableText:
+def _compared(metric: str, comparisons: Sequence[Comparison], known: Sequence[str]) -> TableText:
     sure = any(comparison.significant for comparison in comparisons)
     return TableText(
         title=f"{metric}: paired differences on the same samples",
@@ -139,6 +150,7 @@ def _compared(metric: str, comparisons: Sequence[Comparison]) -> TableText:
             else "No difference is beyond chance at 5 % after Holm's correction.",
             "MDE: the smallest true difference that n samples would show beyond chance 4 times in 5",
             *(["no interval: every difference is alike"] if any(c.low is None for c in comparisons) else []),
+            *known,
         ),
     )
 
@@ -186,7 +198,9 @@ def gate_tables(report: Report) -> list[TableText]:
         ("kept" if gate["passed"] else "failed", *(str(gate[name]) for name in columns))
         for gate in report.gates
     )
-    return [TableText(title="Gates", columns=("gate", *columns), rows=rows, words=frozenset(range(5)))]
+    known = calibration_lines(report.calibration, [str(gate["metric"]) for gate in report.gates])
+    title, words = "Gates", frozenset(range(5))
+    return [TableText(title=title, columns=("gate", *columns), rows=rows, words=words, notes=known)]
 
 
 def outcome_table(report: Report) -> TableText:

@@ -98,6 +98,7 @@ def run_data(
         versions=state.get("versions") or {},
         gates=state.get("gates") or (),
         judges=state.get("judges") or (),
+        calibration=state.get("calibration") or {},
         systems=[_system(facts) for facts in state.get("systems") or ()],
         benchmarks=[
             _benchmark(benchmark, facts, by_name.get(benchmark, {}))

@@ -28,7 +28,7 @@ def render_markdown(report: Report) -> str:
     parts = [f"# Evaluation {escape(report.run)}", f"{escape(report.created or 'Date unknown')}."]
     parts.append("\n".join(f"- {escape(line)}" for line in report.summary))
     tables = [leaderboard(report), *gate_tables(report), *metric_tables(report)]
-    tables += comparison_tables(leading_comparisons(report))
+    tables += comparison_tables(leading_comparisons(report), report.calibration)
     parts += [_table(table) for table in [*tables, latency_table(report), cost_table(report)]]
     parts += [_table(table) for table in [outcome_table(report), *judge_tables(report)]]
     if report.warnings:

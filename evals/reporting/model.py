@@ -253,6 +253,7 @@ class SampleView:
 class Report:
     """All numbers of a run. Building it twice from one folder gives the same value.
 
+    `calibration` says of each metric that stands for a person's judgement how far it agrees with people.
     `samples` are those to look at, `answers_file` the name of a file beside the page that holds all replies.
     """
 
@@ -276,4 +277,5 @@ class Report:
     choices: tuple[Choices, ...] = ()
     judges: tuple[JudgeSummary, ...] = ()
     agreement: tuple[Agreement, ...] = ()
+    calibration: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     answers_file: str | None = None

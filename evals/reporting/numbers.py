@@ -8,6 +8,7 @@ import numpy as np
 
 from evals.metrics.catalog import metric_info
 from evals.reporting.breakdown import by_groups, choices_made
+from evals.reporting.calibrated import calibrations
 from evals.reporting.caveats import run_warnings
 from evals.reporting.compare import compare_systems
 from evals.reporting.costs import cell
@@ -52,6 +53,7 @@ def build_report(run: RunData) -> Report:
         choices=choices_made(run, parts),
         judges=judges,
         agreement=agreements(run.scores),
+        calibration=calibrations(run.calibration, [name for b in benchmarks for name in b.metrics]),
     )
 
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from evals.core import Sample
 from evals.metrics.catalog import metric_info
 from evals.reporting import text
+from evals.reporting.calibrated import calibrations
 from evals.reporting.compare import compare_columns
 from evals.reporting.data import RunData
 from evals.reporting.model import Cell, Comparison
@@ -51,6 +52,7 @@ class RunDiff:
     """Two runs side by side. `changes` are sorted, regressions beyond chance first.
 
     `cells` holds cost and time of each shared system before and after, over all that its run asked.
+    `calibration` is that of the second run, by metric.
     """
 
     before: str
@@ -58,6 +60,7 @@ class RunDiff:
     changes: tuple[MetricChange, ...]
     cells: tuple[tuple[str, Cell, Cell], ...]
     notes: tuple[str, ...]
+    calibration: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 def gain(comparison: Comparison) -> float:
@@ -100,6 +103,7 @@ def compare_runs(before: RunData, after: RunData) -> RunDiff:
         changes=tuple(changes),
         cells=_cells(before, after, systems),
         notes=(*_unshared(before, after), *notes),
+        calibration=calibrations(after.calibration, [c.comparison.metric for c in changes]),
     )
 
 

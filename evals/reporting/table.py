@@ -34,7 +34,7 @@ def render_table(report: Report, width: int | None = None) -> str:
         width: in columns; by default the terminal's, at least 80 and at most 120.
     """
     tables = [leaderboard(report), *gate_tables(report), *metric_tables(report)]
-    tables += comparison_tables(leading_comparisons(report))
+    tables += comparison_tables(leading_comparisons(report), report.calibration)
     tables += [latency_table(report), cost_table(report), outcome_table(report), *judge_tables(report)]
     head = [f"Run {report.run}, {report.created or 'date unknown'}", *(f"- {s}" for s in report.summary)]
     return plain_text(head, tables, report.warnings, width)
@@ -81,6 +81,7 @@ def plain_text(
 def _print(console: object, table: TableText) -> None:
     from rich import box
     from rich.console import Console
+    from rich.padding import Padding
     from rich.table import Table
     from rich.text import Text
 
@@ -103,4 +104,4 @@ def _print(console: object, table: TableText) -> None:
     console.print(f"\n{table.title}")
     console.print(grid)
     for note in table.notes:
-        console.print(f"  {note}")
+        console.print(Padding(Text(note), (0, 0, 0, 2)))

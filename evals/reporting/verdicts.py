@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from decimal import Decimal
 
 from evals.reporting import text
@@ -59,6 +60,7 @@ class Choice:
     """Which system to take: `chosen` is None where none qualifies, `best` has the highest quality.
 
     `ranking` holds the chosen one, the others that qualify by falling quality, then those that do not.
+    `calibration` says of each of `metrics` that a judge stands behind how far it agrees with people.
     """
 
     run: str
@@ -68,6 +70,7 @@ class Choice:
     why: str
     ranking: tuple[Candidate, ...]
     best: str | None = None
+    calibration: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 def objections(candidate: Candidate, limits: Limits) -> tuple[str, ...]:

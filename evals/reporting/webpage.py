@@ -76,8 +76,10 @@ def render_html(report: Report) -> str:
         leaderboard=leaderboard(report),
         figures=_figures(report, order),
         forests=[(benchmark, _forest(report, benchmark, order)) for benchmark in report.benchmarks],
-        comparisons=comparison_tables([c for c in report.comparisons if c.metric in leading]),
-        more_comparisons=comparison_tables(_telling(rest)),
+        comparisons=comparison_tables(
+            [c for c in report.comparisons if c.metric in leading], report.calibration
+        ),
+        more_comparisons=comparison_tables(_telling(rest), report.calibration),
         tables=[latency_table(report), cost_table(report), outcome_table(report), *judge_tables(report)],
         gates=gate_tables(report),
         matrices=leading_matrices(report, leading_metrics(report), order),
@@ -201,10 +203,10 @@ def _described(points: Sequence[Point], tick: Callable[[float], str]) -> str:
 
 def _forest(
     report: Report, benchmark: BenchmarkSummary, order: Sequence[str]
-) -> list[tuple[str, str, list[_Bar]]]:
-    """Return for each metric its name, what it measures, and a row for each system."""
+) -> list[tuple[str, str, Sequence[str], list[_Bar]]]:
+    """Return for each metric its name, what it measures, its calibration, and a row for each system."""
     systems = {system.name: system for system in report.systems}
-    groups = []
+    groups: list[tuple[str, str, Sequence[str], list[_Bar]]] = []
     for metric in benchmark.metrics:
         results = [(name, systems[name].metrics.get(f"{benchmark.name}/{metric}")) for name in order]
         bars = [
@@ -212,7 +214,8 @@ def _forest(
         ]
         if of_retrieval(metric):
             bars = _shared(bars)
-        groups.append((metric, metric_info(metric).what, bars))
+        known = report.calibration.get(metric, ())
+        groups.append((metric, metric_info(metric).what, known, bars))
     return groups
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from itertools import islice
 
+from evals.calibration import calibration_notes
 from evals.codec import Key, ScoredRecord
 from evals.core import Metric, Record, Sample, Score
 from evals.folder import RunFolder
@@ -66,6 +67,8 @@ class Scored:
 def score_run(folder: RunFolder, spec: RunSpec, tell: Callable[[int], None] | None = None) -> Scored:
     """Score every reply in the journal, write `scores.jsonl`, and count the outcomes.
 
+    `run.json` is told what is known of each metric's agreement with people.
+
     Args:
         folder: the run; its samples, contexts and journal are read, no provider is called.
         spec: which metrics each benchmark has.
@@ -91,6 +94,9 @@ def score_run(folder: RunFolder, spec: RunSpec, tell: Callable[[int], None] | No
     lost: Counter[str] = Counter()
     judged = JudgedScores(folder, spec, contexts)
     folder.write_scores(_with_verdicts(_scores(counted(), contexts, spec, lost), judged))
+    # Reports need nothing but the folder: what is known of the metrics now goes with their scores.
+    metrics = dict.fromkeys(name for benchmark in spec.benchmarks for name in benchmark.metrics)
+    folder.update(calibration=calibration_notes(metrics, spec.config))
     wanted = sum(len(benchmark.samples) for benchmark in spec.benchmarks) * spec.config.repeats
     totals = {
         system.name: SystemTotals(wanted=wanted, outcomes=dict(outcomes[system.name]))

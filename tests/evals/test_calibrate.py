@@ -203,7 +203,7 @@ def test_the_command_shows_keeps_and_draws(tmp_path: Path) -> None:
     assert notes["faithfulness_lexical"][0].startswith("AUROC 1.00 [1.00, 1.00], balanced accuracy")
     assert any("cross-validated" in line for line in notes["faithfulness_lexical"])
     assert notes["faithfulness_nli"] == (
-        "not calibrated: 'ragassay eval calibrate faithfulness_nli DATASET' compares it with people's labels",
+        "none yet; 'ragassay eval calibrate faithfulness_nli DATASET' compares it with people's labels",
     )
     assert "token_f1" not in notes
 
