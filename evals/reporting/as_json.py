@@ -104,8 +104,9 @@ def _breakdown(report: Report, benchmark: str) -> dict[str, Any]:
         else {
             "metric": groups.metric,
             "clusters": dict(zip(groups.groups, groups.sizes, strict=True)),
-            "means": {
-                name: dict(zip(groups.groups, means, strict=True)) for name, means in groups.means.items()
+            **{
+                key: {name: dict(zip(groups.groups, means, strict=True)) for name, means in found.items()}
+                for key, found in (("means", groups.means), ("means_if_missing_wrong", groups.bounds))
             },
         },
         "choices": None if choices is None else {name: _choices(choices, name) for name in choices.letters},

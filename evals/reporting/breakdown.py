@@ -24,13 +24,17 @@ _MOST_GROUPS = 120
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ByGroup:
-    """The leading metric by subject or document: `means[system][group]`, None where nothing was measured."""
+    """The leading metric by subject or document: `means[system][group]`, None where nothing was measured.
+
+    `bounds` are the means if all that is missing were wrong.
+    """
 
     benchmark: str
     metric: str
     groups: tuple[str, ...]
     sizes: tuple[int, ...]
     means: Mapping[str, tuple[float | None, ...]]
+    bounds: Mapping[str, tuple[float | None, ...]]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -57,17 +61,21 @@ def by_groups(systems: Sequence[str], parts: Sequence[Part]) -> tuple[ByGroup, .
                 rows[sample.cluster].append(row)
         if part.leading is None or not 1 < len(rows) <= min(_MOST_GROUPS, len(part.samples) // 2):
             continue
-        values = part.leading.values
+        means, bounds = (
+            {
+                system: tuple(_mean(table[rows[group], column]) for group in sorted(rows))
+                for column, system in enumerate(systems)
+            }
+            for table in (part.leading.values, part.leading.bound)
+        )
         found.append(
             ByGroup(
                 benchmark=part.summary.name,
                 metric=part.summary.leading or "",
                 groups=tuple(sorted(rows)),
                 sizes=tuple(len(rows[group]) for group in sorted(rows)),
-                means={
-                    system: tuple(_mean(values[rows[group], column]) for group in sorted(rows))
-                    for column, system in enumerate(systems)
-                },
+                means=means,
+                bounds=bounds,
             )
         )
     return tuple(found)

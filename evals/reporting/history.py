@@ -136,6 +136,8 @@ def _cells(result: MetricResult, low: float, high: float) -> tuple[str, ...]:
     covered = text.count(result.n, result.total)
     if estimate is None:
         return text.score(None), next(iter(result.reasons), "no value"), covered, ""
+    if bound := text.at_worst(estimate.mean, result.mean_if_missing_wrong):
+        covered += f"\n{bound}"
     line = [" "] * _CELLS
 
     def place(value: float) -> int:

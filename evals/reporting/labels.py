@@ -34,6 +34,9 @@ class _Named(Protocol):
     @property
     def high(self) -> float | None: ...
 
+    @property
+    def sure(self) -> float: ...
+
 
 def place_labels(
     figure: Figure,
@@ -123,11 +126,10 @@ def _edge(axes: Axes) -> Box:
 
 def _whisker(panels: Sequence[Axes], point: _Named, place: tuple[float, float]) -> Box:
     x, y = place
-    if point.low is None or point.high is None:
-        return x, y, x, y
     data = panels[0].transData
-    bottom, top = (float(data.transform((1.0, value))[1]) for value in (point.low, point.high))
-    return x - 2, bottom, x + 2, top
+    known = [value for value in (point.low, point.high, point.sure) if value is not None]
+    ends = [y, *(float(data.transform((1.0, value))[1]) for value in known)]
+    return x - 2, min(ends), x + 2, max(ends)
 
 
 def _measure(figure: Figure, name: str) -> tuple[float, float]:

@@ -80,6 +80,8 @@ def leaderboard(report: Report) -> TableText:
         for system in ranked(report)
     )
     notes = ["Under each mean: its 95 % interval, and the samples measured of those it applies to."]
+    if any("≥" in cell for row in rows for cell in row):
+        notes.append("≥: the mean if all that is missing were wrong; systems are ranked by it.")
     if any(system.pareto for system in report.systems):
         notes.append("* not beaten in quality, cost and speed together")
     if any(_assumed(system) for system in report.systems):
@@ -252,7 +254,8 @@ def _mean(result: MetricResult | None) -> str:
         return text.score(None)
     estimate = result.estimate
     lines = [text.score(estimate.mean), text.interval(estimate.low, estimate.high)]
-    return "\n".join([*lines, text.count(result.n, result.total)])
+    least = text.at_worst(estimate.mean, result.mean_if_missing_wrong)
+    return "\n".join([*lines, f"{text.count(result.n, result.total)} {least}".strip()])
 
 
 def _latency_cells(latency: Latency) -> tuple[str, ...]:

@@ -72,11 +72,11 @@ class Strip:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Heat:
-    """A heat map: rows are groups; a cell is (text, share of the darkest tone)."""
+    """A heat map: rows are groups; a cell is (text, share of the darkest tone, what holds at least)."""
 
     title: str
     names: tuple[str, ...]
-    rows: tuple[tuple[str, tuple[tuple[str, float | None], ...]], ...]
+    rows: tuple[tuple[str, tuple[tuple[str, float | None, str], ...]], ...]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -171,11 +171,15 @@ def heat_map(groups: ByGroup, names: Sequence[str]) -> Heat:
     rows = tuple(
         (
             f"{group} ({groups.sizes[place]})",
-            tuple((text.score(groups.means[name][place]), groups.means[name][place]) for name in names),
+            tuple(_warmth(groups.means[name][place], groups.bounds[name][place]) for name in names),
         )
         for place, group in enumerate(groups.groups)
     )
     return Heat(title=f"{groups.benchmark}/{groups.metric}", names=tuple(names), rows=rows)
+
+
+def _warmth(mean: float | None, bound: float | None) -> tuple[str, float | None, str]:
+    return text.score(mean), mean, text.at_worst(mean, bound)
 
 
 def letter_panel(choices: Choices, names: Sequence[str]) -> tuple[list[Bar], list[Letters]]:

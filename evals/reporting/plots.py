@@ -44,7 +44,10 @@ NARROW = Size(width=340, height=400, font=12)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Point:
-    """A system in a scatter plot; `x` is None where it is unknown."""
+    """A system in a scatter plot; `x` is None where it is unknown.
+
+    `least` is what holds if all that is missing were wrong, None where nothing is missing.
+    """
 
     system: str
     x: float | None
@@ -52,6 +55,12 @@ class Point:
     low: float | None
     high: float | None
     x_interval: tuple[float, float] | None = None
+    least: float | None = None
+
+    @property
+    def sure(self) -> float:
+        """The quality that counts for the front."""
+        return self.y if self.least is None else self.least
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -210,7 +219,21 @@ def _mark(axes: Axes, x: float, point: Point, plot: Scatter, *, known: bool) -> 
         axes.vlines(x, point.low, point.high, color=colour, linewidth=2.2, alpha=0.55)
     if known and point.x_interval is not None and point.x_interval[0] > 0:
         axes.hlines(point.y, *point.x_interval, color=colour, linewidth=2.2, alpha=0.55)
-    axes.plot([x], [point.y], marker=marker, markersize=9, color=colour, markeredgecolor=PAPER, zorder=5)
+    hollow = point.least is not None
+    if point.least is not None:
+        axes.vlines(x, point.least, point.y, color=colour, linewidth=1.4, linestyle=(0, (1, 1.6)))
+        axes.plot([x], [point.least], marker="_", markersize=9, color=colour, markeredgewidth=1.8)
+    fill, edge = (PAPER, colour) if hollow else (colour, PAPER)
+    axes.plot(
+        [x],
+        [point.y],
+        marker=marker,
+        markersize=8 if hollow else 9,
+        markerfacecolor=fill,
+        markeredgecolor=edge,
+        markeredgewidth=1.8 if hollow else 1.0,
+        zorder=5,
+    )
 
 
 def _front(axes: Axes, points: Sequence[Point]) -> list[Box]:
@@ -218,15 +241,15 @@ def _front(axes: Axes, points: Sequence[Point]) -> list[Box]:
 
     It starts from the best that costs nothing.
     """
-    best = max((p.y for p in points if p.x == 0), default=None)
+    best = max((p.sure for p in points if p.x == 0), default=None)
     left, right = axes.get_xlim()
     corners = [] if best is None else [(left, best)]
-    for point in sorted((p for p in points if p.x), key=lambda p: (p.x or 0.0, -p.y)):
-        if best is None or point.y > best:
+    for point in sorted((p for p in points if p.x), key=lambda p: (p.x or 0.0, -p.sure)):
+        if best is None or point.sure > best:
             if best is not None:
                 corners.append((float(point.x or 0.0), best))
-            corners.append((float(point.x or 0.0), point.y))
-            best = point.y
+            corners.append((float(point.x or 0.0), point.sure))
+            best = point.sure
     if not corners or best is None:
         return []
     corners.append((right, best))
@@ -247,7 +270,7 @@ def _front(axes: Axes, points: Sequence[Point]) -> list[Box]:
 
 
 def _y_range(points: Sequence[Point]) -> tuple[float, float]:
-    lows = [p.y if p.low is None else p.low for p in points]
+    lows = [min(p.sure, p.y if p.low is None else p.low) for p in points]
     highs = [p.y if p.high is None else p.high for p in points]
     low, high = min(lows, default=0.0), max(highs, default=1.0)
     margin = max(0.04, 0.08 * (high - low))

@@ -9,6 +9,7 @@ from evals.reporting.model import Latency
 
 __all__ = [
     "UNKNOWN",
+    "at_worst",
     "concurrency",
     "count",
     "difference",
@@ -32,6 +33,18 @@ _NONE = "–"
 def score(value: float | None) -> str:
     """Return a score in 0..1 with three decimals."""
     return _NONE if value is None else f"{value:.3f}"
+
+
+def at_worst(mean: float | None, bound: float | None) -> str:
+    """Return `≥ 0.312`, `≤ 0.312` where less is better, where what is missing could worsen a mean.
+
+    Args:
+        mean: over what was measured.
+        bound: the mean if all that is missing were wrong.
+    """
+    if mean is None or bound is None or abs(mean - bound) < 1e-12:
+        return ""
+    return f"{'≥' if bound < mean else '≤'} {score(bound)}"
 
 
 def signed(value: float | None) -> str:

@@ -75,6 +75,7 @@ def render_html(report: Report) -> str:
         colour={name: style_of(order, name)[0] for name in order},
         leaderboard=leaderboard(report),
         figures=_figures(report, order),
+        hollow=_incomplete(report),
         forests=[(benchmark, _forest(report, benchmark, order)) for benchmark in report.benchmarks],
         comparisons=comparison_tables(
             [c for c in report.comparisons if c.metric in leading], report.calibration
@@ -167,6 +168,13 @@ def _figures(report: Report, order: Sequence[str]) -> list[_Figure]:
     return figures
 
 
+def _incomplete(report: Report) -> bool:
+    """Return whether a system was measured on only some of the samples of a leading metric."""
+    leading = leading_metrics(report)
+    found = [system.metrics.get(name) for system in report.systems for name in leading]
+    return any(result is not None and result.n < result.total for result in found)
+
+
 _Place = tuple[float | None, tuple[float, float] | None]
 
 
@@ -190,7 +198,15 @@ def _points(
             one = result.estimate
             value, spread = x(systems[name].benchmarks[benchmark.name])
             points.append(
-                Point(system=name, x=value, y=one.mean, low=one.low, high=one.high, x_interval=spread)
+                Point(
+                    system=name,
+                    x=value,
+                    y=one.mean,
+                    low=one.low,
+                    high=one.high,
+                    x_interval=spread,
+                    least=result.mean_if_missing_wrong if result.n < result.total else None,
+                )
             )
     return points
 
