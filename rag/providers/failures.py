@@ -33,6 +33,7 @@ _WAIT_IN_TEXT = re.compile(
     r"(?:try again|retry) (?:in|after) ((?:\d+(?:\.\d+)?(?:h|ms|m|s))+)", re.IGNORECASE
 )
 
+_ADDRESS = re.compile(r"https?://\S+")  # "upgrade at https://.../billing" stands in plain refusals for pace
 _CONTEXT = re.compile(
     r"context[_ ](?:length|window|size|limit)|maximum context|prompt is too long|too many (?:input )?tokens"
     r"|exceeds? the (?:model'?s )?max(?:imum)? (?:number of )?(?:input )?tokens|exceed_context_size",
@@ -203,11 +204,12 @@ def _message(error: Any) -> str:
 
 
 def _words(error: Any) -> str:
-    """Return everything an error says, its codes included, for matching."""
+    """Return everything an error says, its codes included and addresses left out, for matching."""
+    text = error if isinstance(error, str) else ""
     if isinstance(error, dict):
         inner = error.get("innererror") or error.get("metadata") or error.get("details") or ""
-        return " ".join(str(error.get(k) or "") for k in ("type", "code", "status", "message")) + f" {inner}"
-    return error if isinstance(error, str) else ""
+        text = " ".join(str(error.get(k) or "") for k in ("type", "code", "status", "message")) + f" {inner}"
+    return _ADDRESS.sub("", text)
 
 
 def one_line(text: str, *, secret: str | None = None) -> str:

@@ -11,6 +11,7 @@ from rag.core import Outcome
 from rag.providers.failures import classify, one_line, parse_wait, wait_asked_for
 
 NOW = 1_800_000_000.0
+GROQ_AD = "Need more tokens? Upgrade to Dev Tier today at https://console.groq.com/settings/billing"
 
 
 @pytest.mark.parametrize(
@@ -69,6 +70,8 @@ def test_waits_from_headers_and_words(headers: dict[str, str], text: str, second
     [
         (429, {"code": "insufficient_quota", "message": "x"}, Outcome.QUOTA),
         (429, "too many", Outcome.RATE_LIMITED),
+        (429, {"code": "rate_limit_exceeded", "message": f"per minute. {GROQ_AD}"}, Outcome.RATE_LIMITED),
+        (429, {"message": f"Check your plan and billing details. {GROQ_AD}"}, Outcome.QUOTA),
         (402, "pay", Outcome.QUOTA),
         (400, {"message": "prompt is too long: 9 tokens > 8"}, Outcome.CONTEXT_LENGTH),
         (500, {"message": "the request exceeds the available context size"}, Outcome.CONTEXT_LENGTH),
