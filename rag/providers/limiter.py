@@ -51,7 +51,7 @@ class Slot:
 @dataclass(kw_only=True, slots=True, eq=False)
 class _Waiter:
     tokens: int
-    until: float
+    patience_s: float
     loop: asyncio.AbstractEventLoop
     turn: asyncio.Future[Slot]
 
@@ -101,10 +101,10 @@ class Limiter:
         loop = asyncio.get_running_loop()
         now = time.monotonic()
         with self._lock:
-            self._check(now, now + patience_s)
+            self._check(now, patience_s)
             if not self._queue and self._wait(tokens, now) == 0.0:
                 return self._take(tokens, now)
-            waiter = _Waiter(tokens=tokens, until=now + patience_s, loop=loop, turn=loop.create_future())
+            waiter = _Waiter(tokens=tokens, patience_s=patience_s, loop=loop, turn=loop.create_future())
             (self._queue.appendleft if again else self._queue.append)(waiter)
             self._pump()
         try:
@@ -145,8 +145,8 @@ class Limiter:
             tell_wait(f"{self.name} asks to wait {seconds:.0f} s: {completion.error or completion.outcome}")
         self._paused_until, self._why = until, completion
 
-    def _check(self, now: float, until: float) -> None:
-        """Raise HeldBackError where a call that waits no longer than `until` has no hope."""
+    def _check(self, now: float, patience_s: float) -> None:
+        """Raise HeldBackError where a call must be known to wait for longer than `patience_s` from now."""
         wait = self.breaker.wait(now)
         if wait:
             assert self.breaker.last is not None
@@ -154,14 +154,14 @@ class Limiter:
                 self.breaker.last.outcome, f"{self._down()}; not asked again for {wait:.0f} s", wait
             )
         hold = self._paused_until - now
-        if now + hold > until and self._why is not None:
+        if hold > patience_s and self._why is not None:
             raise HeldBackError(
                 self._why.outcome,
                 f"{self.name} asked to wait, {hold:.0f} s more: {self._why.error}",
                 hold,
             )
         hold = self._allowance.wait(0, now, idle=False) or 0.0
-        if now + hold > until:
+        if hold > patience_s:
             raise HeldBackError(
                 Outcome.RATE_LIMITED, f"{self.name} says that nothing is left for {hold:.0f} s", hold
             )
@@ -196,7 +196,7 @@ class Limiter:
                 self._queue.popleft()
                 continue
             try:
-                self._check(now, head.until)
+                self._check(now, head.patience_s)
             except HeldBackError as held:
                 self._queue.popleft()
                 self._settle(head, held)

@@ -173,6 +173,16 @@ async def test_a_wait_beyond_patience_is_refused_at_once():
     assert held.value.wait_s == pytest.approx(3600, abs=1)
 
 
+async def test_waiting_for_other_calls_to_end_uses_up_no_patience():
+    gate = limiter(1)
+    slot = await gate.acquire(1, patience_s=5)
+    waiting = asyncio.create_task(gate.acquire(1, patience_s=0.05))
+    await asyncio.sleep(0.1)
+    gate.release(slot, ended())
+    gate.release(await waiting, ended())
+    assert gate.in_flight == 0
+
+
 async def test_long_waits_are_told_and_short_ones_are_not(waits: list[str]):
     gate = limiter()
     await pass_through(gate, ended(Outcome.RATE_LIMITED, retry_after_s=0.05))
