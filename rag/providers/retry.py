@@ -67,8 +67,9 @@ def wait_before_next(
 ) -> float | None:
     """Return the seconds until the next attempt of `call`, None where this one is the last.
 
-    A refusal for pace that names a wait does not count as an attempt. Other waits are exponential with full
-    jitter (Brooker 2015, "Exponential Backoff And Jitter"). `x-should-retry` overrules the table of outcomes.
+    A refusal for pace that names a wait (0 is none) does not count as an attempt. Other waits are exponential
+    with full jitter (Brooker 2015, "Exponential Backoff And Jitter"). `x-should-retry` overrules the table of
+    outcomes.
     """
     outcome, named = completion.outcome, completion.retry_after_s
     told = None if completion.rate_limits is None else completion.rate_limits.should_retry
@@ -79,7 +80,7 @@ def wait_before_next(
         call.malformed += 1
         if call.malformed >= _MALFORMED_TRIES:
             return None
-    if outcome in PACED and named is not None:
+    if outcome in PACED and named:
         return named
     call.counted += 1
     if call.counted >= max_attempts:

@@ -162,6 +162,15 @@ async def test_named_waits_are_kept_and_not_counted(server: FakeServer):
     await model.close()
 
 
+@pytest.mark.parametrize("wait", ["0", "Wed, 21 Oct 2015 07:28:00 GMT"])
+async def test_a_wait_of_nothing_counts_and_is_not_hammered(server: FakeServer, wait: str):
+    server.script(default=Behaviour(fault="rate_limited", wait=wait))
+    model = limited(server, max_attempts=3, deadline_s=2)
+    completion = await model.complete(ask())
+    assert (completion.outcome, server.counters.requests) == (Outcome.RATE_LIMITED, 3)
+    await model.close()
+
+
 async def test_a_wait_beyond_the_deadline_is_not_begun(server: FakeServer):
     server.script(default=Behaviour(fault="rate_limited", wait="3600"))
     model = limited(server)
