@@ -143,17 +143,23 @@ def read_usage(usage: Mapping[str, Any]) -> Usage:
     """Read a `usage` object; what is absent or no whole number is None.
 
     This format's `prompt_tokens` include cached ones and `completion_tokens` include reasoning, as in
-    `rag.core.Usage`. DeepSeek names cached tokens `prompt_cache_hit_tokens`.
+    `rag.core.Usage`. xAI counts reasoning beside `completion_tokens`, which its `total_tokens` gives away.
+    DeepSeek names cached tokens `prompt_cache_hit_tokens`.
     """
     prompt = usage.get("prompt_tokens_details")
     completion = usage.get("completion_tokens_details")
     prompt = prompt if isinstance(prompt, dict) else {}
     completion = completion if isinstance(completion, dict) else {}
     cached = count(prompt.get("cached_tokens"))
+    read, written = count(usage.get("prompt_tokens")), count(usage.get("completion_tokens"))
+    thoughts = count(completion.get("reasoning_tokens"))
+    if written is not None and thoughts is not None:
+        beside = usage.get("total_tokens") == (read or 0) + written + thoughts
+        written += thoughts if beside or thoughts > written else 0
     return Usage(
-        input_tokens=count(usage.get("prompt_tokens")),
+        input_tokens=read,
         cached_input_tokens=count(usage.get("prompt_cache_hit_tokens")) if cached is None else cached,
         cache_write_tokens=count(prompt.get("cache_write_tokens")),
-        output_tokens=count(usage.get("completion_tokens")),
-        reasoning_tokens=count(completion.get("reasoning_tokens")),
+        output_tokens=written,
+        reasoning_tokens=thoughts,
     )

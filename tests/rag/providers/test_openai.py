@@ -185,6 +185,28 @@ def test_what_is_sent():
                 reasoning_tokens=15,
             ),
         ),
+        (  # xAI's own example: what was thought is counted beside what was written
+            {
+                "prompt_tokens": 32,
+                "completion_tokens": 9,
+                "total_tokens": 135,
+                "completion_tokens_details": {"reasoning_tokens": 94},
+            },
+            Usage(input_tokens=32, output_tokens=103, reasoning_tokens=94),
+        ),
+        (
+            {
+                "prompt_tokens": 32,
+                "completion_tokens": 100,
+                "total_tokens": 132,
+                "completion_tokens_details": {"reasoning_tokens": 94},
+            },
+            Usage(input_tokens=32, output_tokens=100, reasoning_tokens=94),
+        ),
+        (
+            {"completion_tokens": 9, "completion_tokens_details": {"reasoning_tokens": 94}},
+            Usage(output_tokens=103, reasoning_tokens=94),
+        ),
         ({"prompt_tokens": 9, "prompt_cache_hit_tokens": 4}, Usage(input_tokens=9, cached_input_tokens=4)),
         ({"prompt_tokens": "9", "completion_tokens": -1, "prompt_tokens_details": None}, Usage()),
     ],
