@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evals.codec import Key
-from evals.core import Record, Sample
+from evals.core import Record, Sample, Score
 from evals.reporting.data import RunData, SystemFacts
 from rag.errors import StorageError
 
@@ -53,8 +53,8 @@ configs:
 
 Made by `ragassay eval report --format dataset`; load it with `datasets.load_dataset(FOLDER, "answers")`.
 
-- `answers`: a row for each reply, with its outcome, cost, times and a column for each metric; an empty value
-  was not measured or does not apply.
+- `answers`: a row for each reply, with its outcome, cost, times and a column for each metric, and for
+  each of several judges as METRIC[JUDGE]; an empty value was not measured or does not apply.
 - `samples`: the questions.
 
 {sources}
@@ -69,7 +69,7 @@ def answer_rows(run: RunData) -> Iterator[dict[str, Any]]:
         sample = samples.get((record.benchmark, record.sample_id))
         row = _row(run, record, sample, systems.get(record.system))
         for score in run.scores.get(Key.of(record), ()):
-            row[score.metric] = score.value
+            row.update(_values(score))
         yield row
 
 
@@ -151,10 +151,18 @@ def _row(run: RunData, record: Record, sample: Sample | None, system: SystemFact
     return row
 
 
+def _values(score: Score) -> dict[str, float | None]:
+    """Return a score by its column and, where several judges gave it, what each of them gave."""
+    values = {score.metric: score.value}
+    if score.by_judge is not None and len(score.by_judge) > 1:
+        for judge, said in score.by_judge.items():
+            values[f"{score.metric}[{_utf8(judge)}]"] = None if isinstance(said, str) else said
+    return values
+
+
 def _metrics(runs: Sequence[RunData]) -> list[str]:
-    return [
-        *dict.fromkeys(score.metric for run in runs for scores in run.scores.values() for score in scores)
-    ]
+    scores = (score for run in runs for of_reply in run.scores.values() for score in of_reply)
+    return [*dict.fromkeys(name for score in scores for name in _values(score))]
 
 
 def _table(rows: Iterator[dict[str, Any]], metrics: Sequence[str]) -> pa.Table:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 
+from evals.core import Score
 from evals.reporting.model import Latency
 
 __all__ = [
     "UNKNOWN",
     "at_worst",
+    "by_judge",
     "concurrency",
     "count",
     "difference",
@@ -45,6 +47,17 @@ def at_worst(mean: float | None, bound: float | None) -> str:
     if mean is None or bound is None or abs(mean - bound) < 1e-12:
         return ""
     return f"{'≥' if bound < mean else '≤'} {score(bound)}"
+
+
+def by_judge(given: Score) -> str:
+    """Return ` (a 0.700, b 0.900)` where several judges gave a score, else nothing."""
+    if given.by_judge is None or len(given.by_judge) < 2:
+        return ""
+    said = (
+        f"{judge} {found.removeprefix('judge: ') if isinstance(found, str) else score(found)}"
+        for judge, found in given.by_judge.items()
+    )
+    return f" ({', '.join(said)})"
 
 
 def signed(value: float | None) -> str:

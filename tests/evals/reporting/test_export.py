@@ -13,9 +13,10 @@ import pytest
 
 from evals import report
 from evals.codec import Key
+from evals.core import Score
 from evals.reporting.data import RunData
 from rag.errors import StorageError, UnknownNameError, UsageError
-from tests.evals.reporting.known import write_run
+from tests.evals.reporting.known import Known, known_run, write_run
 from tests.evals.reporting.runs import PROFILES, make_run
 
 NASTY = 'a "quoted", line\r\nand \ud800 é\x00'
@@ -52,6 +53,23 @@ def test_any_answer_survives_csv(run: RunData, tmp_path: Path) -> None:
     text = report(path, format="csv")
     row = next(csv.DictReader(io.StringIO(text, newline="")))
     assert row["answer"] == NASTY.replace("\ud800", "?")
+
+
+def test_of_several_judges_each_has_a_column(tmp_path: Path) -> None:
+    data = known_run({"x": Known(scores=[0.6, 0.8])}, metric="judge_rating")
+    first, second = data.scores
+    said = Score(metric="judge_rating", value=0.6, by_judge={"lab:a": 0.5, "lab:b": 0.7})
+    odd = Score(metric="judge_rating", value=0.8, by_judge={"lab:a": 0.8, "lab:b": "judge: unreadable"})
+    path = write_run(replace(data, scores={first: (said,), second: (odd,)}), tmp_path / "run").path
+    rows = [*csv.DictReader(io.StringIO(report(path, format="csv")))]
+    columns = ("judge_rating", "judge_rating[lab:a]", "judge_rating[lab:b]")
+    assert [[row[name] for name in columns] for row in rows] == [["0.6", "0.5", "0.7"], ["0.8", "0.8", ""]]
+    report(path, format="parquet", output=tmp_path / "rows.parquet")
+    typed = pq.read_table(tmp_path / "rows.parquet", columns=[*columns])
+    assert typed.to_pylist()[1] == dict(zip(columns, (0.8, 0.8, None), strict=True))
+    page = report(path, format="html")
+    assert "judge_rating 0.600 (lab:a 0.500, lab:b 0.700)" in page
+    assert "judge_rating 0.800 (lab:a 0.800, lab:b unreadable)" in page
 
 
 def test_parquet_has_types(run: RunData, folder: Path, tmp_path: Path) -> None:
