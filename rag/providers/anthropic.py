@@ -101,6 +101,7 @@ class AnthropicProvider(WireProvider):
     auth: ClassVar[str] = "x-api-key"
     headers: ClassVar[Mapping[str, str]] = {"anthropic-version": "2023-06-01"}
     version: ClassVar[str] = "/v1"
+    whole_list: ClassVar[Mapping[str, str]] = {"limit": "1000"}
     reader: ClassVar[type[ReplyReader]] = AnthropicReader
 
     def path(self) -> str:

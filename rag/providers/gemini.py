@@ -114,6 +114,7 @@ class GeminiProvider(WireProvider):
 
     auth: ClassVar[str] = "x-goog-api-key"
     version: ClassVar[str] = "/v1beta"
+    whole_list: ClassVar[Mapping[str, str]] = {"pageSize": "1000"}
     reader: ClassVar[type[ReplyReader]] = GeminiReader
 
     def path(self) -> str:

@@ -24,8 +24,10 @@ async def list_models(vendor: Vendor) -> tuple[str, ...] | None:
     """
     if not vendor.lists_models:
         return None
-    url = f"{vendor.url()}/models"
-    headers = WIRES.load(vendor.wire).credentials(vendor.key(), vendor.auth_header)
+    wire = WIRES.load(vendor.wire)
+    url = f"{wire.versioned(vendor.url())}/models"
+    headers = wire.credentials(vendor.key(), vendor.auth_header)
+    parameters = {**wire.whole_list, **vendor.parameters()}
     timeout = aiohttp.ClientTimeout(total=_LIMIT_S)
     try:
         async with (
@@ -33,17 +35,21 @@ async def list_models(vendor: Vendor) -> tuple[str, ...] | None:
                 timeout=timeout, cookie_jar=aiohttp.DummyCookieJar(), trust_env=not is_loopback(url)
             ) as session,
             # A redirect would carry the key to another host.
-            session.get(url, headers=headers, params=vendor.parameters(), allow_redirects=False) as reply,
+            session.get(url, headers=headers, params=parameters, allow_redirects=False) as reply,
         ):
             if reply.status != 200:
                 return None
-            body = await reply.content.read(_MOST_BYTES)
+            body = bytearray()
+            async for piece in reply.content.iter_any():
+                body += piece
+                if len(body) > _MOST_BYTES:
+                    return None
             return _names(_decoded(body))
     except (aiohttp.ClientError, TimeoutError, OSError, ValueError):
         return None
 
 
-def _decoded(body: bytes) -> Any:
+def _decoded(body: bytearray) -> Any:
     import orjson
 
     return orjson.loads(body)

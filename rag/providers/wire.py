@@ -76,6 +76,8 @@ class WireProvider(ABC):
     """Headers that this format wants with every request."""
     version: ClassVar[str] = ""
     """What is added to a base URL that names no version."""
+    whole_list: ClassVar[Mapping[str, str]] = {}
+    """The query that has a list of models in one page."""
     reader: ClassVar[type[ReplyReader]]
     """Reads this format's replies."""
 
@@ -94,8 +96,7 @@ class WireProvider(ABC):
         self._name = name
         self._model = model
         address, _, self._query = base_url.partition("?")
-        address = checked_base_url(address)
-        self._base_url = address if _VERSION.search(address) else address + self.version
+        self._base_url = self.versioned(checked_base_url(address))
         self._key = api_key
         self._quirks = quirks
         self._timeout_s = timeout_s
@@ -122,6 +123,11 @@ class WireProvider(ABC):
             timeout_s=timeout_s,
             stream=stream,
         )
+
+    @classmethod
+    def versioned(cls, address: str) -> str:
+        """Return a base URL with the version of this format, unless it names one."""
+        return address if _VERSION.search(address) else address + cls.version
 
     @classmethod
     def credentials(cls, key: str | None, auth_header: str | None = None) -> dict[str, str]:
