@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 REPO = Path(__file__).parent.parent
+GOLDEN = REPO / "tests" / "golden"
 SHARED_DATA = REPO.parent / "shared" / "data"
 
 _connect = socket.socket.connect
@@ -49,6 +50,14 @@ def need_tool(name: str, package: str) -> str:
         missing = f"{name} is not installed; run: apt-get install {package}"
         (pytest.fail if os.environ.get("RAGASSAY_REQUIRE_TOOLS") else pytest.skip)(missing)
     return path
+
+
+def assert_golden(name: str, text: str) -> None:
+    """Hold `text` against a file of tests/golden; UPDATE_GOLDEN=1 writes it anew: read then what changed."""
+    path = GOLDEN / name
+    if os.environ.get("UPDATE_GOLDEN"):
+        path.write_text(text, encoding="utf-8")
+    assert text == path.read_text(encoding="utf-8")
 
 
 @pytest.fixture

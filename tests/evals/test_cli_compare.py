@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 import pytest
@@ -12,12 +11,11 @@ from typer.testing import CliRunner
 
 import evals.cli
 from rag.cli.app import app
+from tests.conftest import assert_golden
 from tests.evals.reporting.known import Known, known_run, write_run
 from tests.evals.reporting.runs import PROFILES, make_run
 
 assert evals.cli.COMMAND_MODULES
-
-GOLDEN = Path(__file__).parent / "golden"
 
 
 def call(*words: object) -> Result:
@@ -47,15 +45,11 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ],
 )
 def test_golden(golden: str, words: tuple[str, ...], runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Run with UPDATE_GOLDEN=1 to write the files anew, then read what changed."""
     monkeypatch.chdir(runs)
     done = call(*words)
     assert done.exit_code == 0, done.output
     assert max(map(len, done.stdout.splitlines())) <= 80
-    path = GOLDEN / golden
-    if os.environ.get("UPDATE_GOLDEN"):
-        path.write_text(done.stdout, encoding="utf-8")
-    assert done.stdout == path.read_text(encoding="utf-8")
+    assert_golden(golden, done.stdout)
 
 
 def test_json_is_one_document(runs: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -15,11 +14,11 @@ from rag.config import parse_config
 from rag.errors import ConfigError, LoadError, UnknownNameError
 from rag.job import WELL_KNOWN, default_refs, document_of, job_prices, price_of
 from rag.providers.catalog import vendors
+from tests.conftest import assert_golden
 from tests.fakes.script import Behaviour
 from tests.fakes.server import FakeServer
 from tests.rag.test_cli import in_process
 
-GOLDEN = Path(__file__).parent / "golden"
 KEY = "sk-canary-cli-0123456789abcdef"
 WIDTH = 80
 
@@ -55,14 +54,9 @@ def config(server: FakeServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 def golden(name: str, text: str) -> None:
-    """Run with UPDATE_GOLDEN=1 to write the file anew, then read what changed."""
     text = "".join(f"{line.rstrip()}\n" for line in text.splitlines())
     assert max(map(len, text.splitlines())) <= WIDTH
-    path = GOLDEN / name
-    if os.environ.get("UPDATE_GOLDEN"):
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(text, encoding="utf-8")
-    assert text == path.read_text(encoding="utf-8")
+    assert_golden(name, text)
 
 
 # ---------------------------------------------------------------- list

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -27,13 +26,12 @@ from evals.load.tables import render_table
 from evals.load.watch import ClientLoad
 from rag.cli.app import app
 from rag.core import Outcome
-from tests.conftest import REPO
+from tests.conftest import REPO, assert_golden
 from tests.evals.load.measuring import PRICE, shot
 from tests.fakes.script import Behaviour
 from tests.fakes.server import FakeServer
 
 assert evals.cli.COMMAND_MODULES
-GOLDEN = Path(__file__).parent / "golden" / "table.txt"
 
 
 def level(label: float, shots: list[Shot], **given: Any) -> LevelResult:
@@ -68,10 +66,7 @@ def fixed_result() -> LoadResult:
 def test_the_table_at_80_columns() -> None:
     table = render_table(fixed_result(), width=80)
     assert max(map(len, table.splitlines())) <= 80
-    if os.environ.get("RAGASSAY_UPDATE_GOLDEN"):
-        GOLDEN.parent.mkdir(exist_ok=True)
-        GOLDEN.write_text(table, encoding="utf-8")
-    assert table == GOLDEN.read_text(encoding="utf-8")
+    assert_golden("load.txt", table)
 
 
 def test_the_page_holds_plots_tables_and_warnings_and_asks_the_network_for_nothing() -> None:

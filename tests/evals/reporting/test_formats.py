@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import os
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -21,9 +20,9 @@ from evals.reporting.markdown import escape
 from evals.reporting.numbers import build_report
 from evals.reporting.table import render_table
 from rag.errors import RunError, UnknownNameError
+from tests.conftest import assert_golden
 from tests.evals.reporting.runs import PROFILES, make_run
 
-GOLDEN = Path(__file__).parent.parent / "golden"
 NASTY = "</style><script>alert(1)</script><img src=http://evil.example/x onerror=alert(2)> | **b** `c` [l](http://e)"
 
 
@@ -34,13 +33,8 @@ def three() -> RunData:
 
 @pytest.mark.parametrize("name", ["report.txt", "report.md"])
 def test_golden(name: str, three: RunData) -> None:
-    """Run with UPDATE_GOLDEN=1 to write the files anew, then read what changed."""
     built = build_report(three)
-    text = render_table(built, width=80) if name.endswith("txt") else render(built, "md")
-    path = GOLDEN / name
-    if os.environ.get("UPDATE_GOLDEN"):
-        path.write_text(text, encoding="utf-8")
-    assert text == path.read_text(encoding="utf-8")
+    assert_golden(name, render_table(built, width=80) if name.endswith("txt") else render(built, "md"))
 
 
 def test_the_table_fits_80_columns() -> None:

@@ -16,7 +16,6 @@ import socket
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
 import pytest
@@ -28,11 +27,11 @@ from rag.pricing import cost
 from rag.providers import catalog, resolve
 from rag.providers.catalog import Vendor
 from rag.providers.check import check_provider
+from tests.conftest import GOLDEN, assert_golden
 from tests.fakes.script import Behaviour
 from tests.fakes.server import FakeServer
 from tests.rag.providers.conftest import ask
 
-GOLDEN = Path(__file__).parents[2] / "golden"
 LIVE = GOLDEN / "systems_live.json"
 KEY = "sk-canary-systems-0123456789"
 SAID = "All systems are ready."
@@ -171,11 +170,7 @@ async def test_the_table_of_systems(played: FakeServer) -> None:
         assert (seen.streamed.timing.ttft_s is not None) == vendor.quirks.get("stream", True)
         rows.append(row(system, vendor, seen, live_days()))
     assert played.counters.requests == 2 * len(SYSTEMS)
-    text = HEAD + "".join(rows)
-    path = GOLDEN / "systems.md"
-    if os.environ.get("UPDATE_GOLDEN"):
-        path.write_text(text, encoding="utf-8")
-    assert text == path.read_text(encoding="utf-8")
+    assert_golden("systems.md", HEAD + "".join(rows))
 
 
 @pytest.mark.parametrize("name", [n for n in SYSTEMS.values() if n != "azure"])
