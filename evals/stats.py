@@ -21,6 +21,8 @@ __all__ = [
     "holm",
     "mcnemar_p",
     "minimum_detectable",
+    "overall_error",
+    "overall_interval",
     "pareto_front",
     "pareto_membership",
     "percentile",
@@ -30,6 +32,7 @@ __all__ = [
 ]
 
 Table: TypeAlias = NDArray[np.float64]
+_ROUNDING = 1e-9  # equal values leave sums that differ in their last digits
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -96,7 +99,7 @@ def clustered_error(sums: Table, counts: Table) -> float | None:
     return math.sqrt(groups / (groups - 1) * float((deviations**2).sum())) / n
 
 
-def t_interval(mean: float, error: float, groups: int, confidence: float = 0.95) -> tuple[float, float]:
+def t_interval(mean: float, error: float, groups: float, confidence: float = 0.95) -> tuple[float, float]:
     """Return Student's interval of a mean from its standard error over `groups` independent groups."""
     from scipy.special import stdtrit
 
@@ -104,7 +107,39 @@ def t_interval(mean: float, error: float, groups: int, confidence: float = 0.95)
     return mean - half, mean + half
 
 
-def minimum_detectable(error: float, groups: int, *, level: float = 0.05, power: float = 0.8) -> float:
+def overall_error(parts: Sequence[Estimate]) -> tuple[float, float] | None:
+    """Return the standard error of the mean of independent means, and the number of groups it is worth.
+
+    That number less one is Satterthwaite's degrees of freedom (1946, Biometrics Bulletin 2:110). None where
+    the spread of one mean is unknown, or none has any.
+    """
+    errors = [part.se for part in parts if part.se is not None]
+    total = sum(error**2 for error in errors)
+    if len(errors) < len(parts) or total <= _ROUNDING**2:
+        return None
+    pairs = zip(errors, parts, strict=True)
+    freedom = total**2 / sum(error**4 / (part.clusters - 1) for error, part in pairs)
+    return math.sqrt(total) / len(parts), freedom + 1
+
+
+def overall_interval(
+    parts: Sequence[Estimate], bounds: tuple[float, float], confidence: float = 0.95
+) -> tuple[float, float] | tuple[None, None]:
+    """Return Student's interval of the mean of independent means, none as `overall_error`.
+
+    Of one alone it is the interval that it has. None reaches beyond `bounds`, as no value does.
+    """
+    if len(parts) == 1:
+        low, high = parts[0].low, parts[0].high
+        return (None, None) if low is None or high is None else (low, high)
+    found = overall_error(parts)
+    if found is None:
+        return None, None
+    low, high = t_interval(sum(part.mean for part in parts) / len(parts), *found, confidence)
+    return max(bounds[0], low), min(bounds[1], high)
+
+
+def minimum_detectable(error: float, groups: float, *, level: float = 0.05, power: float = 0.8) -> float:
     """Return the smallest true difference that a two-sided test finds with probability `power`.
 
     (t of 1 - level / 2, plus t of power) standard errors with groups - 1 degrees of freedom (Bloom 1995,

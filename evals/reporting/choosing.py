@@ -20,7 +20,7 @@ from evals.reporting.part import CONFIDENCE, RESAMPLES, Part, leading_parts, rea
 from evals.reporting.reasons import why
 from evals.reporting.verdicts import Candidate, Choice, Limits, objections
 from evals.resampling import Resampler
-from evals.stats import Estimate, Table, holm, minimum_detectable
+from evals.stats import Estimate, Table, holm, minimum_detectable, overall_error, overall_interval
 from rag.errors import UnknownNameError, UsageError
 
 __all__ = ["choose_system"]
@@ -148,7 +148,8 @@ def _against(
     """Compare the best with each other on the bound of each sample, benchmarks with equal weight.
 
     A sum of differences, each divided by the samples of its benchmark, is the difference of the means; signs
-    of whole clusters are flipped in it, those of all benchmarks together.
+    of whole clusters are flipped in it, those of all benchmarks together. None where some benchmark has no
+    sample that both were measured on.
     """
     if not others:
         return []
@@ -164,51 +165,40 @@ def _against(
     ]
     resampler = Resampler(clusters, resamples=RESAMPLES, seed=seed, confidence=CONFIDENCE)
     scaled = np.vstack([stack / n / len(stacks) for stack, n in zip(stacks, counts, strict=True)])
-    p_values = [1.0 if p is None else p for p in resampler.sign_flip_p(scaled)]
-    estimates = [part.resampler.differences(stack) for part, stack in zip(basis.parts, stacks, strict=True)]
-    return [
-        _comparison((best.name, c.name), [of_part[place] for of_part in estimates], p, adjusted, len(others))
-        for place, (c, p, adjusted) in enumerate(zip(others, p_values, holm(p_values), strict=True))
+    estimates = [
+        [estimate for estimate in found if estimate is not None]
+        for found in zip(
+            *(part.resampler.differences(stack) for part, stack in zip(basis.parts, stacks, strict=True)),
+            strict=True,
+        )
     ]
+    known = [place for place, found in enumerate(estimates) if len(found) == len(stacks)]
+    p_values = [1.0 if p is None else p for p in resampler.sign_flip_p(scaled[:, known])]
+    compared = {
+        place: _comparison((best.name, others[place].name), estimates[place], (p, adjusted), len(known))
+        for place, p, adjusted in zip(known, p_values, holm(p_values), strict=True)
+    }
+    return [compared.get(place) for place in range(len(others))]
 
 
 def _comparison(
-    pair: tuple[str, str],
-    estimates: Sequence[Estimate | None],
-    p_value: float,
-    adjusted: float,
-    pairs: int,
-) -> Comparison | None:
-    known = [estimate for estimate in estimates if estimate is not None]
-    if not known or len(known) < len(estimates):
-        return None
-    groups = sum(estimate.clusters for estimate in known)
-    error = float(np.sqrt(sum((estimate.se or 0.0) ** 2 for estimate in known))) / len(known)
-    mean = float(np.mean([estimate.mean for estimate in known]))
-    low, high = (known[0].low, known[0].high) if len(known) == 1 else _normal(mean, error)
+    pair: tuple[str, str], known: Sequence[Estimate], p_values: tuple[float, float], pairs: int
+) -> Comparison:
+    error = overall_error(known)
+    low, high = overall_interval(known, (-1.0, 1.0), CONFIDENCE)
+    method = known[0].method if len(known) == 1 else "t"
     return Comparison(
         a=pair[0],
         b=pair[1],
         metric="quality",
         n=sum(estimate.n for estimate in known),
-        difference=mean,
+        difference=float(np.mean([estimate.mean for estimate in known])),
         low=low,
         high=high,
-        p_value=p_value,
-        p_adjusted=adjusted,
-        significant=adjusted < LEVEL,
+        p_value=p_values[0],
+        p_adjusted=p_values[1],
+        significant=p_values[1] < LEVEL,
         test="sign_flip",
-        interval=known[0].method if len(known) == 1 else "t",
-        minimum_detectable=minimum_detectable(error, groups, level=LEVEL / pairs)
-        if error and groups > 1
-        else None,
+        interval="none" if low is None else method,
+        minimum_detectable=minimum_detectable(*error, level=LEVEL / pairs) if error else None,
     )
-
-
-def _normal(mean: float, error: float) -> tuple[float | None, float | None]:
-    from scipy.special import ndtri
-
-    if not error:
-        return None, None
-    half = float(ndtri((1 + CONFIDENCE) / 2)) * error
-    return mean - half, mean + half

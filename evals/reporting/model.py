@@ -174,7 +174,8 @@ class SystemSummary:
 class Comparison:
     """The paired difference a - b of a metric over the samples that both were measured on.
 
-    `low` and `high` are None where every difference is alike, else `interval` says how they were found.
+    `low` and `high` are None where nothing is known of chance, as where every difference is alike; else
+    `interval` says how they were found.
     `p_adjusted` is Holm's over all pairs of
     systems in this metric; `test` names the test. `minimum_detectable` is the smallest true difference that
     would be found beyond chance four times in five on these samples, with that correction at its strictest.

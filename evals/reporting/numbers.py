@@ -61,7 +61,10 @@ def summarise_systems(run: RunData, parts: Sequence[Part]) -> tuple[SystemSummar
     """Return each system over all benchmarks and on each, in the order of the run."""
     names = [system.name for system in run.systems]
     results = [_metric_results(run, part) for part in parts]
-    found = qualities(run, parts)
+    metrics = [
+        {r.name: r for of_system in results for r in of_system[column]} for column in range(len(names))
+    ]
+    found = qualities(parts, metrics)
     correct = per_correct(run, parts)
     drawn = draw(names, parts)
     overall = with_intervals([_overall(run, parts, n, correct[n]) for n in range(len(names))], drawn)
@@ -82,7 +85,7 @@ def summarise_systems(run: RunData, parts: Sequence[Part]) -> tuple[SystemSummar
             price=system.price,
             overall=overall[column],
             benchmarks={name: of_system[column] for name, of_system in cells.items()},
-            metrics={r.name: r for of_system in results for r in of_system[column]},
+            metrics=metrics[column],
             quality=found[column],
             pareto=front.on[column],
             pareto_probability=front.probability[column],

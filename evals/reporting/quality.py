@@ -2,56 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from statistics import fmean
 
 import numpy as np
 
 from evals.reporting.costs import price_of
 from evals.reporting.data import RunData
-from evals.reporting.model import Quality
+from evals.reporting.model import MetricResult, Quality
 from evals.reporting.part import CONFIDENCE, RESAMPLES, Part, leading_parts
 from evals.resampling import Resampler
-from evals.stats import Estimate, Table
+from evals.stats import Estimate, Table, overall_interval
 
 __all__ = ["per_correct", "qualities"]
 
 
-def qualities(run: RunData, parts: Sequence[Part]) -> list[Quality | None]:
+def qualities(parts: Sequence[Part], results: Sequence[Mapping[str, MetricResult]]) -> list[Quality | None]:
     """Return the mean of the leading metrics; None for a system that lacks one of them.
 
-    Benchmarks are independent, so the draws of each are averaged as they come and their quantiles taken.
+    Args:
+        parts: the benchmarks of the run.
+        results: those of each system, by `BENCHMARK/METRIC`.
     """
-    leading = leading_parts(parts)
-    if not leading:
-        return [None] * len(run.systems)
-    tables = [part.leading.values for part in leading if part.leading]
-    draws = sum(part.resampler.draws(table) for part, table in zip(leading, tables, strict=True))
-    single = leading[0].resampler.means(tables[0]) if len(leading) == 1 else None
-    names = tuple(f"{part.summary.name}/{part.summary.leading}" for part in leading)
-    bounds = [part.leading.bound for part in leading if part.leading]
-    found: list[Quality | None] = []
-    for column in range(len(run.systems)):
-        means = [_mean(table[:, column]) for table in tables]
-        if any(mean is None for mean in means):
-            found.append(None)
-            continue
-        worst = sum(_mean(table[:, column]) or 0.0 for table in bounds) / len(bounds)
-        if single is not None and (one := single[column]) is not None:
-            low, high, mean = one.low, one.high, one.mean
-        else:
-            spread = np.asarray(draws)[:, column] / len(leading)
-            tails = [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2]
-            low, high = map(float, np.quantile(spread[~np.isnan(spread)], tails))
-            if high - low <= 1e-9:  # draws without spread know nothing of chance
-                low = high = None
-            mean = sum(m for m in means if m is not None) / len(means)
-        found.append(Quality(metrics=names, mean=mean, mean_if_missing_wrong=worst, low=low, high=high))
-    return found
+    names = tuple(f"{part.summary.name}/{part.summary.leading}" for part in leading_parts(parts))
+    return [_quality(names, [of_system[name] for name in names]) for of_system in results]
 
 
-def _mean(values: Table) -> float | None:
-    known = values[~np.isnan(values)]
-    return float(known.mean()) if known.size else None
+def _quality(names: tuple[str, ...], results: Sequence[MetricResult]) -> Quality | None:
+    estimates = [result.estimate for result in results if result.estimate is not None]
+    bounds = [result.mean_if_missing_wrong for result in results if result.mean_if_missing_wrong is not None]
+    if not estimates or len(estimates) < len(names):
+        return None
+    low, high = overall_interval(estimates, (0.0, 1.0), CONFIDENCE)
+    return Quality(
+        metrics=names,
+        mean=fmean(estimate.mean for estimate in estimates),
+        mean_if_missing_wrong=fmean(bounds),
+        low=low,
+        high=high,
+    )
 
 
 def per_correct(run: RunData, parts: Sequence[Part]) -> list[Estimate | None]:

@@ -20,7 +20,8 @@ def why(choice: Choice) -> str:
         return f"{taken.name} is {only}: {_standing(taken)} in {measured}{_others(choice)}."
     if taken.name != choice.best:
         return _cheaper(choice, taken, qualified)
-    beaten = [c for c in qualified if not c.tied and c.name != taken.name]
+    beaten = [c for c in qualified if c.from_best is not None and c.from_best.significant]
+    apart = [c for c in qualified if c.from_best is None and c.name != taken.name]
     tied = [c for c in qualified if c.tied and c.name != taken.name]
     lines = [f"{taken.name} has the highest {measured}: {_standing(taken)}"]
     if beaten:
@@ -28,6 +29,8 @@ def why(choice: Choice) -> str:
     if tied:
         names = text.listed([c.name for c in tied])
         lines.append(f"Chance explains its lead over {names}{_blind(tied)}, {_no_cheaper(taken, tied)}")
+    if apart:
+        lines.append(f"It was not measured on the same samples as {text.listed([c.name for c in apart])}")
     return ". ".join(lines) + f"{_others(choice)}."
 
 
@@ -35,7 +38,7 @@ def _cheaper(choice: Choice, taken: Candidate, qualified: list[Candidate]) -> st
     best = next(c for c in qualified if c.name == choice.best)
     found = taken.from_best
     assert found is not None
-    difference = text.difference(found.difference, found.low, found.high, alike="every difference is alike")
+    difference = text.difference(found.difference, found.low, found.high)
     first = (
         f"{best.name} has the highest {text.listed(choice.metrics)}, {_standing(best)}, but its lead over "
         f"{taken.name} ({_standing(taken)}) is {difference}, which chance explains "
@@ -75,7 +78,8 @@ def _no_cheaper(taken: Candidate, tied: list[Candidate]) -> str:
         return "and no price is known"
     if any(c.usd_per_1k == taken.usd_per_1k for c in tied):
         return f"and none of them is cheaper ({_money(taken)}) and faster"
-    return f"but it is the cheapest of them at {_money(taken)}"
+    known = "of them at" if all(c.usd_per_1k is not None for c in tied) else "whose price is known,"
+    return f"but it is the cheapest {known} {_money(taken)}"
 
 
 def _blind(tied: list[Candidate]) -> str:

@@ -20,6 +20,7 @@ from evals.stats import (
     holm,
     mcnemar_p,
     minimum_detectable,
+    overall_interval,
     pareto_front,
     pareto_membership,
     percentile,
@@ -307,3 +308,25 @@ def test_coverage_in_full(kind: str, groups: int) -> None:
     covered = coverage(kind, groups, runs=4000, resamples=2000)
     print(f"\n{kind}, {groups} groups: {covered:.4f}")
     assert 0.93 <= covered <= 0.97
+
+
+def _estimate(values: np.ndarray) -> Estimate:
+    (found,) = Resampler([*[None] * len(values)]).means(values[:, None])
+    assert found is not None
+    return found
+
+
+def test_the_interval_over_benchmarks_is_welchs() -> None:
+    ours, theirs = RNG.random(12), RNG.random(40) / 2
+    expected = sp.ttest_ind(ours, theirs, equal_var=False).confidence_interval(0.95)
+    found = overall_interval([_estimate(ours), _estimate(-theirs)], (-1.0, 1.0))
+    assert found == pytest.approx((expected.low / 2, expected.high / 2), abs=1e-9)
+    alone = _estimate(ours)
+    assert overall_interval([alone], (0.0, 1.0)) == (alone.low, alone.high)
+
+
+def test_a_benchmark_of_one_sample_leaves_no_interval_over_all() -> None:
+    parts = [_estimate(RNG.random(50)), _estimate(np.array([1.0]))]
+    assert overall_interval(parts, (0.0, 1.0)) == (None, None)
+    flat = _estimate(np.full(50, 0.3))
+    assert overall_interval([flat, flat], (0.0, 1.0)) == (None, None)

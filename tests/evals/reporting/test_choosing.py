@@ -7,8 +7,10 @@ from decimal import Decimal
 
 import pytest
 
+from evals.core import Score
 from evals.reporting.choice_views import choice_to_json, render_choice
 from evals.reporting.choosing import choose_system
+from evals.reporting.data import RunData
 from evals.reporting.verdicts import Limits
 from rag.errors import UnknownNameError, UsageError
 from tests.evals.reporting.known import Known, known_run
@@ -141,3 +143,43 @@ def test_the_shape_and_the_width() -> None:
         found["ranking"][0]["per_1k_samples_usd"], str
     )
     assert max(map(len, render_choice(choice, width=80).splitlines())) <= 80
+
+
+def _with_a_second(run: RunData, other: RunData) -> RunData:
+    """`run` with the benchmark of `other` as its second one, `qb`."""
+    return replace(
+        run,
+        benchmarks=[*run.benchmarks, replace(other.benchmarks[0], name="qb")],
+        samples=[*run.samples, *(replace(sample, benchmark="qb") for sample in other.samples)],
+        records=[*run.records, *(replace(record, benchmark="qb") for record in other.records)],
+        scores={**run.scores, **{replace(k, benchmark="qb"): found for k, found in other.scores.items()}},
+    )
+
+
+def test_a_benchmark_of_one_sample_leaves_the_spread_unknown() -> None:
+    many = known_run({"a": Known(scores=_scores(90)), "b": Known(scores=_scores(60), usd="0.01")})
+    one = known_run({"a": Known(scores=[1.0]), "b": Known(scores=[0.0])})
+    choice = choose_system(_with_a_second(many, one))
+    best, other = choice.ranking
+    assert (best.mean, best.low, best.high) == (0.95, None, None)
+    assert other.from_best is not None
+    assert other.from_best.difference == pytest.approx(0.65)
+    assert (other.from_best.low, other.from_best.minimum_detectable) == (None, None)
+
+
+def test_systems_without_a_common_sample_are_not_said_to_be_apart() -> None:
+    run = known_run({"a": Known(scores=_scores(50)), "b": Known(scores=_scores(50, first=50))})
+    not_asked = (Score(metric="exact_match", value=None, reason="no answer is known"),)
+    scores = {key: found if found[0].value else not_asked for key, found in run.scores.items()}
+    choice = choose_system(replace(run, scores=scores))
+    assert choice.ranking[1].from_best is None
+    assert choice.why == (
+        "a has the highest qa/exact_match: 1.000. It was not measured on the same samples as b."
+    )
+
+
+def test_an_unknown_price_is_not_said_to_be_higher() -> None:
+    run = known_run({"priced": Known(scores=_scores(81)), "house": Known(scores=_scores(80), usd=None)})
+    assert choose_system(run).why.endswith(
+        "but it is the cheapest whose price is known, $1.00 per 1,000 samples."
+    )
