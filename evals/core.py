@@ -19,6 +19,7 @@ __all__ = [
     "Judgement",
     "Measure",
     "Metric",
+    "OfSomeSamples",
     "Record",
     "Sample",
     "SampleSet",
@@ -211,6 +212,15 @@ class JudgedMetric(Measure, Protocol):
         Raises:
             UnreadableError: a reply of the judge is not what was asked for.
         """
+        ...
+
+
+@runtime_checkable
+class OfSomeSamples(Protocol):
+    """A judged metric that some samples have no value of, whatever became of the reply."""
+
+    def inapplicable(self, sample: Sample) -> str | None:
+        """Return why a sample has none; None where it has."""
         ...
 
 

@@ -46,11 +46,9 @@ class _OfTurn(JudgeRating):
 
     turn = ""
 
-    def judge(self, case: Case) -> Judgement:
-        """Rate samples of this turn."""
-        if case.sample.metadata.get("turn") != self.turn:
-            return [Score(metric=self.names[0], value=None, reason="another turn")]
-        return (yield from super().judge(case))
+    def inapplicable(self, sample: Sample) -> str | None:
+        """Return that a sample is of another turn."""
+        return None if sample.metadata.get("turn") == self.turn else "another turn"
 
 
 class JudgeRatingTurn1(_OfTurn):

@@ -75,7 +75,12 @@ class _RagasMetric:
             value = yield from _driven(self.metric().ascore(**taken))
         except _NothingToJudgeError as exc:
             return [self.no_value(str(exc))]
-        return [Score(metric=self.name, value=min(1.0, max(0.0, value)))]
+        # In this order NaN stays NaN, which is no value: turned round, Python makes 0 of it.
+        return [Score(metric=self.name, value=min(max(value, 0.0), 1.0))]
+
+    def inapplicable(self, sample: Sample) -> str | None:
+        """Return that there is nothing to compare with, where the metric needs an accepted answer."""
+        return _EMPTY["reference"] if "reference" in self.takes and not sample.targets else None
 
     def metric(self) -> Any:
         """Return the metric of ragas."""

@@ -25,6 +25,7 @@ from evals.metrics.judging import (
     request_sha256,
     score_case,
 )
+from evals.metrics.scoring import is_missing
 from rag.config import Config
 from rag.core import Completion, Message, Outcome, Request, Settings, Timing
 from tests.evals.metrics.values import passage, record, sample
@@ -194,6 +195,24 @@ def test_a_system_s_own_failure_is_worth_0_and_asks_nobody(metric: str) -> None:
     case = Case(sample=sample("x"), record=record("", Outcome.CONTENT_FILTER))
     score, asked = judged(metric, case, replies())
     assert (score.value, score.reason, asked) == (0.0, "content_filter", [])
+
+
+@pytest.mark.parametrize("outcome", [Outcome.CONTENT_FILTER, Outcome.TIMEOUT, Outcome.OK])
+@pytest.mark.parametrize(
+    ("metric", "reason"),
+    [
+        ("judge_rating_turn_1", "another turn"),
+        ("factual_correctness_ragas", "no accepted answer"),
+        ("context_recall_ragas", "no accepted answer"),
+    ],
+)
+def test_a_failed_call_has_no_value_where_the_sample_has_none(
+    metric: str, reason: str, outcome: Outcome
+) -> None:
+    """Not 0 for the system's own failure, and not missing: that would be wrong in the bound."""
+    case = Case(sample=sample(metadata={"turn": "2"}), record=record("x", outcome), passages=[passage("p")])
+    score, asked = judged(metric, case, replies())
+    assert (score.value, score.reason, is_missing(score), asked) == (None, reason, False, [])
 
 
 # ---------------------------------------------------------------- attacks

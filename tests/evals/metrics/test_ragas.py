@@ -7,11 +7,13 @@ import subprocess
 import sys
 from typing import Any
 
+import numpy as np
 import pytest
 
 from evals.core import Case
 from evals.metrics import load_judged
 from evals.metrics.judging import Wanted, consult
+from evals.metrics.vectors import TextVectors
 from rag.config import Config
 from rag.core import Request
 from tests.evals.metrics.test_judging import case_of, judged, replies
@@ -91,6 +93,14 @@ def test_by_hand(metric: str, said: list[str], value: float) -> None:
 def test_what_ragas_makes_nan_or_true_is_a_reason(metric: str, said: list[str], reason: str) -> None:
     score, _ = judged(metric, case_of(), replies(*said))
     assert (score.value, score.reason, score.error) == (None, reason, None)
+
+
+def test_a_cosine_that_is_none_has_no_value(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An embedder may give zeros for a text that it cannot read: a cosine of 0 / 0 is not a 0."""
+    monkeypatch.setattr(TextVectors, "of", lambda _, texts: np.zeros((len(texts), 3)))
+    with np.errstate(invalid="ignore"):
+        score, _ = judged("answer_relevancy_ragas", case_of(), replies(*[question(ASKED)] * 3))
+    assert (score.value, score.reason) == (None, "judge: unreadable")
 
 
 @pytest.mark.parametrize(
