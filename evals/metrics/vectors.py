@@ -33,13 +33,14 @@ class TextVectors:
         Raises:
             ModelFileError: the embedder cannot be used; it is not tried again.
         """
-        missing = [text for text in dict.fromkeys(texts) if text not in self._known]
+        wanted = dict.fromkeys(texts)
+        missing = [text for text in wanted if text not in self._known]
         if not missing:
             return
         if self._failed is not None:
             raise self._failed
         if len(self._known) + len(missing) > _KEPT:
-            self._known.clear()
+            self._known = {text: found for text, found in self._known.items() if text in wanted}
         try:
             embedder = self._embedder()
         except ModelFileError as exc:
