@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from decimal import Decimal
 from pathlib import Path
 from typing import Annotated
 
@@ -27,11 +26,10 @@ MetricOption = Annotated[
 )
 def compare(runs: RunsArgument, as_json: JsonOption = False) -> None:
     """Compare the systems of a run in pairs, or two runs, the older first: regressions come first."""
+    import evals
     from evals.reporting import build
     from evals.reporting.as_json import comparison_to_json
     from evals.reporting.diff_views import diff_to_json, render_comparisons, render_diff
-    from evals.reporting.load import load_run
-    from evals.reporting.rundiff import compare_runs
     from rag.cli.show import note, print_json
     from rag.errors import UsageError
 
@@ -46,7 +44,7 @@ def compare(runs: RunsArgument, as_json: JsonOption = False) -> None:
         else:
             sys.stdout.write(render_comparisons(report))
         return
-    diff = compare_runs(load_run(runs[0]), load_run(runs[1]))
+    diff = evals.compare(runs[0], runs[1])
     if as_json:
         for line in diff.notes:
             note(f"ragassay: {line}")
@@ -78,21 +76,17 @@ def choose(
 
     Exits with 3 where none qualifies.
     """
+    import evals
+    from evals.folder import RunFolder
     from evals.reporting.choice_views import choice_to_json, render_choice
-    from evals.reporting.choosing import choose_system
-    from evals.reporting.load import load_run
-    from evals.reporting.verdicts import Limits
     from rag.cli.show import note, print_json
 
-    data = load_run(run)
-    limits = Limits(
-        min_quality=min_quality,
-        max_usd_per_1k=None if max_usd_per_1k is None else Decimal(str(max_usd_per_1k)),
-        max_p95_ms=max_p95_ms,
+    choice = evals.choose(
+        run, metric=metric, min_quality=min_quality, max_usd_per_1k=max_usd_per_1k, max_p95_ms=max_p95_ms
     )
-    choice = choose_system(data, metric=metric, limits=limits)
-    if data.state != "finished":
-        note(f"ragassay: the run is {data.state or 'not finished'}; what is missing counts as wrong.")
+    state = RunFolder.open(run).read().get("state")
+    if state != "finished":
+        note(f"ragassay: the run is {state or 'not finished'}; what is missing counts as wrong.")
     if as_json:
         print_json(choice_to_json(choice))
     else:
@@ -101,15 +95,31 @@ def choose(
         raise typer.Exit(_NONE_QUALIFIES)
 
 
-@evaluation.command(epilog="Example: ragassay eval history runs/* --metric docqa/token_f1")
-def history(runs: RunsArgument, metric: MetricOption = None, as_json: JsonOption = False) -> None:
+@evaluation.command(
+    epilog="Examples: ragassay eval history runs/* --metric docqa/token_f1; "
+    "ragassay eval history runs/* -o history.html"
+)
+def history(
+    runs: RunsArgument,
+    metric: MetricOption = None,
+    page: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write a page with plots, as HTML.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
     """Show each metric over runs, the oldest first, with intervals, as table and plot."""
-    from evals.reporting.history import history_of, history_to_json, render_history
-    from evals.reporting.load import load_run
+    import evals
+    from evals.reporting import write_text
+    from evals.reporting.history import history_to_json, render_history
+    from evals.reporting.history_page import render_history_page
     from rag.cli.show import print_json
 
-    found = history_of([load_run(run) for run in runs], metric=metric)
+    found = evals.history(*runs, metric=metric)
+    if page is not None:
+        write_text(page, render_history_page(found))
     if as_json:
         print_json(history_to_json(found))
-    else:
+    elif page is None:
         sys.stdout.write(render_history(found))
+    else:
+        print(page)

@@ -13,7 +13,7 @@ from evals.reporting.model import Report
 from rag.errors import StorageError, UnknownNameError, UsageError
 from rag.registry import Registry
 
-__all__ = ["EXPORTS", "FORMATS", "Report", "build", "render", "report"]
+__all__ = ["EXPORTS", "FORMATS", "Report", "build", "render", "report", "write_text"]
 
 FORMATS = Registry(
     "report format",
@@ -91,7 +91,7 @@ def report(
         return _page(run_folders[0], path)
     text = _rendered(run_folders, format)
     if path is not None:
-        _write_text(path, text)
+        write_text(path, text)
     return text
 
 
@@ -107,7 +107,7 @@ def _page(run_folder: Path | str, path: Path) -> str:
         EXPORTS.load("parquet")([run], beside)
         found = replace(found, answers_file=beside.name)
     text = render(found, "html")
-    _write_text(path, text)
+    write_text(path, text)
     return text
 
 
@@ -135,13 +135,18 @@ def _exported(run_folders: Sequence[Path | str], form: str, path: Path | None) -
     if form == "csv":
         text: str = EXPORTS.load(form)(runs)
         if path is not None:
-            _write_text(path, text)
+            write_text(path, text)
         return text
     EXPORTS.load(form)(runs, path)
     return ""
 
 
-def _write_text(path: Path, text: str) -> None:
+def write_text(path: Path, text: str) -> None:
+    """Write a text, its folder too where it is new.
+
+    Raises:
+        StorageError: it cannot be written.
+    """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")

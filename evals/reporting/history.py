@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 from evals.reporting import text
 from evals.reporting.calibrated import calibration_lines, calibrations
 from evals.reporting.data import RunData
+from evals.reporting.judges import judge_change
 from evals.reporting.layout import TableText
 from evals.reporting.model import MetricResult
 from evals.reporting.numbers import summarise_systems
@@ -34,12 +36,14 @@ class Series:
 class History:
     """Several runs, the oldest first, with every metric of every system.
 
-    `calibration` is what the latest run that knows says of each metric.
+    `calibration` is what the latest run that knows says of each metric; `notes` tell where points do not
+    compare.
     """
 
     runs: tuple[tuple[str, str], ...]
     series: tuple[Series, ...]
     calibration: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
 
 def history_of(runs: Sequence[RunData], *, metric: str | None = None) -> History:
@@ -70,7 +74,26 @@ def history_of(runs: Sequence[RunData], *, metric: str | None = None) -> History
         runs=tuple((run.run, run.created) for run in ordered),
         series=tuple(one for one in series if any(result is not None for result in one.results)),
         calibration=calibrations(held, [one.metric for one in series]),
+        notes=tuple(note for old, new in pairwise(ordered) for note in _breaks(old, new)),
     )
+
+
+def _breaks(old: RunData, new: RunData) -> Iterator[str]:
+    """Yield why the points of a run do not compare with those of the one before."""
+    pair = f"{old.run} -> {new.run}"
+    asked = {benchmark.name for benchmark in old.benchmarks}
+    for benchmark in new.benchmarks:
+        before, after = (
+            {(s.id, s.question, s.targets) for s in run.samples if s.benchmark == benchmark.name}
+            for run in (old, new)
+        )
+        if benchmark.name in asked and before != after:
+            yield (
+                f"{pair}: {benchmark.name} has other questions: {text.plural(len(before - after), 'sample')} "
+                f"went, {len(after - before):,} came; a change may be theirs."
+            )
+    if changed := judge_change(old.judges, new.judges):
+        yield f"{pair}: {changed}"
 
 
 def history_to_json(history: History) -> dict[str, Any]:
@@ -90,6 +113,7 @@ def history_to_json(history: History) -> dict[str, Any]:
             for one in history.series
         ],
         "calibration": {name: list(lines) for name, lines in history.calibration.items()},
+        "notes": list(history.notes),
     }
 
 
@@ -100,7 +124,7 @@ def render_history(history: History, width: int | None = None) -> str:
     if not metrics:
         head.append("No run has a score.")
     tables = [_table(history, metric) for metric in metrics]
-    return plain_text(head, tables, (), width)
+    return plain_text(head, tables, history.notes, width)
 
 
 def _table(history: History, metric: str) -> TableText:

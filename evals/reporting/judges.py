@@ -14,7 +14,15 @@ from evals.core import JudgeReply, Score
 from evals.metrics.judging import NO_VERDICT, UNREADABLE
 from rag.core import Completion, Outcome
 
-__all__ = ["Agreement", "JudgeSummary", "agreements", "judge_caveats", "judge_summaries", "judges_to_json"]
+__all__ = [
+    "Agreement",
+    "JudgeSummary",
+    "agreements",
+    "judge_caveats",
+    "judge_change",
+    "judge_summaries",
+    "judges_to_json",
+]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -118,6 +126,22 @@ def judge_caveats(judges: Sequence[JudgeSummary]) -> list[str]:
         if judge.calls and judge.cost is None:
             found.append(f"judge {judge.name}: its price is unknown, and so is what it cost.")
     return found
+
+
+def judge_change(before: Sequence[Mapping[str, Any]], after: Sequence[Mapping[str, Any]]) -> str:
+    """Return that two runs had other judges, so that their judged scores do not compare; else nothing.
+
+    Args:
+        before: the judges of the earlier run, as `run.json` holds them.
+        after: those of the later one.
+    """
+    old, new = (
+        [f"{judge.get('provider') or ''}:{judge.get('model') or ''}" for judge in judges]
+        for judges in (before, after)
+    )
+    if not old or not new or sorted(old) == sorted(new):
+        return ""
+    return f"judged by {', '.join(old)} before, by {', '.join(new)} after: judged scores do not compare."
 
 
 def judges_to_json(

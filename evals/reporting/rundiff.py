@@ -13,6 +13,7 @@ from evals.reporting import text
 from evals.reporting.calibrated import calibrations
 from evals.reporting.compare import compare_columns
 from evals.reporting.data import RunData
+from evals.reporting.judges import judge_change
 from evals.reporting.model import Cell, Comparison
 from evals.reporting.numbers import summarise_systems
 from evals.reporting.part import Part, read_parts
@@ -85,6 +86,7 @@ def compare_runs(before: RunData, after: RunData) -> RunDiff:
     if not samples:
         raise UsageError("the runs share no sample; a paired comparison needs the same questions in both.")
     names = _labels(before.run, after.run)
+    changed = judge_change(before.judges, after.judges)
     olds = {part.summary.name: part for part in read_parts(replace(before, samples=samples))}
     news = [part for part in read_parts(replace(after, samples=samples)) if part.samples]
     changes = [
@@ -102,7 +104,7 @@ def compare_runs(before: RunData, after: RunData) -> RunDiff:
         after=names[1],
         changes=tuple(changes),
         cells=_cells(before, after, systems),
-        notes=(*_unshared(before, after), *notes),
+        notes=(*_unshared(before, after), *notes, *([changed] if changed else [])),
         calibration=calibrations(after.calibration, [c.comparison.metric for c in changes]),
     )
 
