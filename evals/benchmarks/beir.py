@@ -6,7 +6,15 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from evals.benchmarks.rows import BadRows, data_path, files_sha256, read_rows, refuse_keys, stratified
+from evals.benchmarks.rows import (
+    BadRows,
+    data_path,
+    files_sha256,
+    read_rows,
+    read_text,
+    refuse_keys,
+    stratified,
+)
 from evals.core import Sample, SampleSet
 from rag.answering import answer_prompt_hash, answer_request
 from rag.config import BenchmarkConfig, Config
@@ -48,20 +56,22 @@ class BEIR:
         bad = BadRows(str(folder), config.limits.max_error_rate)
         judged = _judgements(qrels, bad)
         samples: dict[str, Sample] = {}
+        unasked: set[str] = set()
         for place, row in read_rows(queries, bad):
             identity, text = str(row.get("_id", row.get("id", ""))), row.get("text")
             if identity not in judged:
                 continue  # a query of another split
             if not isinstance(text, str) or not text.strip():
                 bad.add(place, "no 'text'")
+                unasked.add(identity)
             elif identity in samples:
                 bad.add(place, f"id {identity!r} was used before")
             elif not judged[identity]:
                 bad.exclude("no relevant document")
             else:
                 samples[identity] = _sample(identity, text, judged[identity], spec)
-        for identity in judged.keys() - samples.keys():
-            if judged[identity]:
+        for identity, relevant in judged.items():
+            if relevant and identity not in samples and identity not in unasked:
                 bad.add(qrels.name, f"query {identity!r} is not in queries.jsonl")
         warnings = bad.settle(len(samples))
         chosen = stratified([*samples.values()], spec.limit, seed=config.seed, stratum=lambda _: "")
@@ -107,22 +117,20 @@ def _qrels(folder: Path, split: str | None) -> Path:
 def _judgements(path: Path, bad: BadRows) -> dict[str, dict[str, int]]:
     """Return the grade of each relevant document by query; a query with none but zeros has an empty one."""
     judged: defaultdict[str, dict[str, int]] = defaultdict(dict)
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as exc:
-        raise LoadError(f"cannot read {path}: {exc}.") from exc
-    for number, line in enumerate(lines, start=1):
+    for number, line in enumerate(read_text(path).splitlines(), start=1):
         cells = line.split("\t")
         if not line.strip() or (number == 1 and not cells[-1].strip().lstrip("-").isdecimal()):
             continue  # BEIR's header
         try:
             query, document, grade = cells[0], cells[-2], int(cells[-1])
         except (ValueError, IndexError):
-            bad.add(f"{path.name} line {number}", f"not query, document and grade: {line[:60]!r}")
+            bad.add(f"{path.name} line {number}", f"not query, document, grade between tabs: {line[:60]!r}")
             continue
         relevant = judged[query]
         if grade > 0:
             relevant[document] = grade
+    if not judged:
+        bad.add(path.name, "no judgement")
     return dict(judged)
 
 

@@ -57,6 +57,7 @@ class Custom:
         bad = BadRows(data.name, config.limits.max_error_rate)
         split = data.read(spec.split or data.default_split, bad)
         samples: dict[str, Sample] = {}
+        unanswered = 0
         for number, (_, place, row) in enumerate(split.rows, start=1):
             try:
                 sample = _sample(row, number, self._template, spec.name)
@@ -67,7 +68,11 @@ class Custom:
                 bad.add(place, f"id {sample.id!r} was used before")
             else:
                 samples[sample.id] = sample
+                unanswered += all(row.get(key) is None for key in _TARGETS)
         warnings = bad.settle(len(samples))
+        if 0 < unanswered < len(samples):
+            of_all = f"{unanswered} of {len(samples)} rows of {data.name}"
+            warnings += (f"{of_all} have no answer: there a refusal counts as right",)
         chosen = stratified([*samples.values()], spec.limit, seed=config.seed, stratum=lambda s: s.cluster)
         name = f"{data.name}, split {split.name!r}" if split.name else data.name
         return SampleSet(samples=chosen, data=name, sha256=split.sha256, warnings=warnings)
@@ -109,7 +114,7 @@ def _template(spec: BenchmarkConfig, config: Config) -> str:
 def _sample(row: Any, number: int, template: str, benchmark: str) -> Sample:
     """Return the sample in `row`; ValueError says what is wrong with it."""
     if not isinstance(row, Mapping):
-        raise ValueError("no columns with names")  # noqa: TRY004  # a bad row, not a bad argument
+        raise ValueError("no columns with names; CSV needs a header row with 'question'")  # noqa: TRY004  # a bad row, not a bad argument
     choices = tuple(str(choice) for choice in _list(row.get("choices")))
     lettered = "\n".join(f"{a}. {b}" for a, b in zip(letters(len(choices)), choices, strict=True))
     columns = {**{str(key): _shown(value) for key, value in row.items()}, "options": lettered}
@@ -122,7 +127,7 @@ def _sample(row: Any, number: int, template: str, benchmark: str) -> Sample:
         raise ValueError("the prompt is empty")
     others = {str(key): _shown(value) for key, value in row.items() if key not in _OWN and value is not None}
     return Sample(
-        id=str(row.get("id") or row.get("_id") or number),
+        id=_optional(row, "id") or _optional(row, "_id") or str(number),
         benchmark=benchmark,
         question=question,
         targets=_targets(row, choices),

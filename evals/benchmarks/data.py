@@ -94,6 +94,8 @@ class _Folder:
                 own = re.sub(r"-\d{5}-of-\d{5}$", "", file.stem)
                 split = own if file.parent == path else file.parent.name
                 self._files.setdefault(split, []).append(file)
+        if not self._files:
+            raise ConfigError(f"{path} holds no file that ends in {', '.join(_SUFFIXES)}.")
         self.default_split = _default_split(self._files)
 
     def has(self, split: str) -> bool:
@@ -178,8 +180,8 @@ def _load_from_hub(name: str, subset: str | None, revision: str | None) -> Any:
     except Exception as exc:
         reason = problem or f"{type(exc).__name__}: {str(exc)[:200]}".replace("\n", " ")
         raise LoadError(
-            f"cannot get {name!r} from the hub: {reason}. Download it elsewhere and give its folder instead: "
-            "'data: PATH', a Parquet, CSV, JSON or JSONL file, or a folder (MMLU: SPLIT/SUBJECT_*.csv)."
+            f"cannot get {name!r} from the hub: {reason}. Download it elsewhere and give its place instead: "
+            "'data: PATH', a Parquet, CSV, JSON or JSONL file, or a folder of splits such as test.parquet."
         ) from exc
     finally:
         constants.HF_HUB_OFFLINE, datasets.config.HF_HUB_OFFLINE = before

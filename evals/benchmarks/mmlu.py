@@ -12,6 +12,7 @@ from evals.metrics.choices import letters
 __all__ = ["MMLU"]
 
 _CHAT = ("mmlu.user", "mmlu.passages", "mmlu.system")
+_CELLS = 4  # of a row without header, at least: the question, two options, the answer
 
 
 # The authors' own grouping (categories.py of hendrycks/test), in which anatomy is not STEM.
@@ -55,10 +56,11 @@ class MMLU(MultipleChoice):
             question, answer, subject = lowered.get("question"), lowered.get("answer"), lowered.get("subject")
             choices = lowered.get("choices", lowered.get("options")) or _columns(lowered)
         else:
-            question, *choices, answer = row if len(row) >= 4 else ("", None)
+            question, *choices, answer = row if len(row) >= _CELLS else ("", None)
             subject = None
         if not isinstance(question, str) or not question.strip():
-            raise ValueError(f"no question, or {len(row)} columns where six are expected")
+            few = not isinstance(row, Mapping) and len(row) < _CELLS
+            raise ValueError(f"{len(row)} columns where six are expected" if few else "no question")
         texts = tuple(str(choice) for choice in choices if choice is not None)
         if not 2 <= len(texts) <= MAX_OPTIONS:
             raise ValueError(f"{len(texts)} options where two to {MAX_OPTIONS} are expected")

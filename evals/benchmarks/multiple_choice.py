@@ -233,7 +233,9 @@ def letter_of(answer: Any, options: int) -> str:
     Raises:
         ValueError: it is none of the options.
     """
-    text = str(answer).strip()
+    text = "" if answer is None else str(answer).strip()
+    if not text:
+        raise ValueError("no answer")
     known = letters(options)
     place = int(text) if text.isdecimal() else known.find(text.upper()) if len(text) == 1 else -1
     if not 0 <= place < options:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import csv
+import codecs
 import gzip
 import hashlib
 import json
@@ -17,16 +17,17 @@ from typing import Any
 
 import orjson
 
+from evals.benchmarks.csv_rows import csv_rows
 from evals.core import Sample
 from rag.config import BenchmarkConfig, Config
 from rag.errors import ConfigError, LoadError
 
-__all__ = ["BadRows", "data_path", "files_sha256", "read_rows", "refuse_keys", "stratified"]
+__all__ = ["BadRows", "data_path", "files_sha256", "read_rows", "read_text", "refuse_keys", "stratified"]
 
 _NAMED = 10
 _LONG_INTEGER = re.compile(rb"\d{19}")
-_LIST_COLUMNS = frozenset({"answers", "relevant", "contexts"})
 Row = tuple[str, Any]
+Note = Callable[[str, str], None]
 
 
 class BadRows:
@@ -42,6 +43,11 @@ class BadRows:
         self._max_share = max_share
         self._problems: list[str] = []
         self._excluded: Counter[str] = Counter()
+
+    @property
+    def total(self) -> int:
+        """How many bad rows were noted."""
+        return len(self._problems)
 
     def add(self, place: str, problem: str) -> None:
         """Note the row at `place` (`"questions.jsonl line 3"`)."""
@@ -119,23 +125,50 @@ def read_rows(path: Path, bad: BadRows) -> Iterator[Row]:
     Raises:
         LoadError: the file cannot be read at all.
     """
-    readers: dict[str, Callable[[Path, BadRows], Iterator[Row]]] = {
+    readers: dict[str, Callable[[Path, Note], Iterator[Row]]] = {
         ".jsonl": _jsonl_rows,
         ".json": _json_rows,
-        ".csv": _csv_rows,
+        ".csv": csv_rows,
         ".parquet": _parquet_rows,
     }
     suffixes = [suffix.lower() for suffix in path.suffixes[-2:]]
     reader = _jsonl_rows if suffixes == [".jsonl", ".gz"] else readers.get(path.suffix.lower())
     if reader is None:
         raise LoadError(f"cannot read {path}: its name should end in {', '.join(readers)} or .jsonl.gz.")
+    known, empty = bad.total, True
     try:
-        yield from reader(path, bad)
-    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as exc:
+        _refuse_utf16(path)
+        for row in reader(path, bad.add):
+            empty = False
+            yield row
+    except (OSError, EOFError, zlib.error) as exc:
         raise LoadError(f"cannot read {path}: {exc}.") from exc
+    if empty and bad.total == known:
+        bad.add(path.name, "no rows")
 
 
-def _jsonl_rows(path: Path, bad: BadRows) -> Iterator[Row]:
+def _refuse_utf16(path: Path) -> None:
+    with path.open("rb") as file:
+        if file.read(2) in {codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE}:
+            raise LoadError(f"{path} is UTF-16; save it as UTF-8.")
+
+
+def read_text(path: Path) -> str:
+    """Return the text of a file.
+
+    Raises:
+        LoadError: it cannot be read, or is not UTF-8.
+    """
+    try:
+        return path.read_bytes().decode("utf-8-sig")
+    except OSError as exc:
+        raise LoadError(f"cannot read {path}: {exc}.") from exc
+    except UnicodeDecodeError as exc:
+        line = bytes(exc.object[: exc.start]).count(b"\n") + 1
+        raise LoadError(f"{path} is not UTF-8 (line {line}); save it as UTF-8.") from exc
+
+
+def _jsonl_rows(path: Path, note: Note) -> Iterator[Row]:
     with gzip.open(path) if path.suffix.lower() == ".gz" else path.open("rb") as lines:
         for number, line in enumerate(lines, start=1):
             place = f"{path.name} line {number}"
@@ -144,12 +177,20 @@ def _jsonl_rows(path: Path, bad: BadRows) -> Iterator[Row]:
             try:
                 row = _loads(line.removeprefix(b"\xef\xbb\xbf"))
             except ValueError as exc:
-                bad.add(place, f"not JSON ({getattr(exc, 'msg', exc)})")
+                note(place, f"not JSON ({getattr(exc, 'msg', exc)})" if _is_utf8(line) else "not UTF-8")
                 continue
             if isinstance(row, dict):
                 yield place, row
             else:
-                bad.add(place, f"a {type(row).__name__} where an object is expected")
+                note(place, f"a {type(row).__name__} where an object is expected")
+
+
+def _is_utf8(line: bytes) -> bool:
+    try:
+        line.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _loads(line: bytes) -> Any:
@@ -157,14 +198,14 @@ def _loads(line: bytes) -> Any:
     return json.loads(line) if _LONG_INTEGER.search(line) else orjson.loads(line)
 
 
-def _json_rows(path: Path, bad: BadRows) -> Iterator[Row]:
+def _json_rows(path: Path, note: Note) -> Iterator[Row]:
     """Yield the objects of one JSON list; a file that is no list is read as JSONL."""
     content = path.read_bytes().removeprefix(b"\xef\xbb\xbf")
     if not content.lstrip().startswith(b"["):
-        yield from _jsonl_rows(path, bad)
+        yield from _jsonl_rows(path, note)
         return
     try:
-        rows = _loads(content)
+        rows = _loads(read_text(path).encode())
     except ValueError as exc:
         raise LoadError(f"{path} is not valid JSON ({exc}); correct it there.") from exc
     for number, row in enumerate(rows, start=1):
@@ -172,61 +213,19 @@ def _json_rows(path: Path, bad: BadRows) -> Iterator[Row]:
         if isinstance(row, dict):
             yield place, row
         else:
-            bad.add(place, f"a {type(row).__name__} where an object is expected")
+            note(place, f"a {type(row).__name__} where an object is expected")
 
 
-def _csv_rows(path: Path, bad: BadRows) -> Iterator[Row]:
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        reader = csv.reader(file)
-        header: list[str] | None = None
-        start = 1
-        try:
-            for cells in reader:
-                place, start = f"{path.name} line {start}", reader.line_num + 1
-                if header is None:
-                    header = [cell.strip().lower() for cell in cells]
-                    if "question" in header:
-                        continue
-                    header = []
-                if cells:
-                    yield place, _csv_row(header, cells) if header else cells
-        except csv.Error as exc:
-            bad.add(f"{path.name} line {reader.line_num}", str(exc))
-
-
-def _csv_row(header: Sequence[str], cells: Sequence[str]) -> dict[str, Any]:
-    row: dict[str, Any] = dict(zip(header, cells, strict=False))
-    for name in _LIST_COLUMNS & row.keys():
-        row[name] = _csv_list(row[name].strip())
-    return row
-
-
-def _csv_list(cell: str) -> Any:
-    """Return the JSON list in `cell`, or `cell` itself as the only text of a list; None where it is empty."""
-    if not cell:
-        return None
-    if cell.startswith("["):
-        try:
-            return orjson.loads(cell)
-        except orjson.JSONDecodeError:
-            return [cell]  # a text may start with a bracket
-    return [cell]
-
-
-def _parquet_rows(path: Path, bad: BadRows) -> Iterator[Row]:
+def _parquet_rows(path: Path, note: Note) -> Iterator[Row]:  # noqa: ARG001  # its rows are typed already
     from pyarrow import ArrowException, parquet
 
     try:
         file = parquet.ParquetFile(path)
     except ArrowException as exc:
-        raise LoadError(f"{path} is not Parquet: {exc}.") from exc
-    number = 0
-    for batch in file.iter_batches():
-        for row in batch.to_pylist():
-            number += 1
-            yield f"{path.name} row {number}", row
-    if not number:
-        bad.add(path.name, "no rows")
+        raise LoadError(f"{path} is not Parquet: {str(exc).rstrip('.')}.") from exc
+    rows = (row for batch in file.iter_batches() for row in batch.to_pylist())
+    for number, row in enumerate(rows, start=1):
+        yield f"{path.name} row {number}", row
 
 
 def stratified(

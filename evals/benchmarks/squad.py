@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from evals.benchmarks.data import HUB_KEYS, open_data
-from evals.benchmarks.rows import BadRows, files_sha256, refuse_keys, stratified
+from evals.benchmarks.rows import BadRows, files_sha256, read_text, refuse_keys, stratified
 from evals.core import Sample, SampleSet
 from evals.prompts import prompt_hash, render
 from rag.answering import numbered_passages
@@ -118,9 +118,9 @@ def _nested(path: Path) -> Iterator[_Question]:
         LoadError: it is not JSON, or not in that layout.
     """
     try:
-        value = json.loads(path.read_bytes())
-    except (OSError, ValueError) as exc:
-        raise LoadError(f"cannot read {path}: {exc}.") from exc
+        value = json.loads(read_text(path))
+    except ValueError as exc:
+        raise LoadError(f"{path} is not valid JSON ({exc}); correct it there.") from exc
     if not is_squad(value):
         raise LoadError(f'{path} is not in SQuAD\'s layout: {{"data": [{{"paragraphs": [...]}}]}}.')
     for paragraph in paragraphs(value):
@@ -159,14 +159,16 @@ def _samples(found: Iterator[_Question], bad: BadRows, benchmark: str) -> tuple[
     contexts: dict[str, None] = {}
     for question in found:
         row = question.row
-        identity, text = str(row.get("id") or ""), row.get("question")
+        identity = "" if row.get("id") is None else str(row["id"])
+        text, answers = row.get("question"), _answers(row)
         if not identity or not isinstance(text, str) or not text.strip():
             bad.add(question.place, "no 'id'" if not identity else "no 'question'")
+        elif answers is None:
+            bad.add(question.place, "no 'answers' as SQuAD has them, of an empty list where there is none")
         elif identity in samples:
             bad.add(question.place, f"id {identity!r} was used before")
         else:
             contexts.setdefault(question.context)
-            answers = _answers(row)
             if any(" ".join(answer.split()) not in " ".join(question.context.split()) for answer in answers):
                 foreign.append(identity)
             samples[identity] = Sample(
@@ -181,13 +183,17 @@ def _samples(found: Iterator[_Question], bad: BadRows, benchmark: str) -> tuple[
     return [replace(sample, language=language) for sample in samples.values()], foreign
 
 
-def _answers(row: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the accepted answers of either layout, each once; none where it cannot be answered."""
-    given = row.get("answers") or ()
-    texts = given.get("text") or () if isinstance(given, Mapping) else [a.get("text") for a in given]
+def _answers(row: Mapping[str, Any]) -> tuple[str, ...] | None:
+    """Return the accepted answers of either layout, each once: () without an answer, None without the key."""
     if row.get("is_impossible"):
         return ()
-    return tuple(dict.fromkeys(str(text).strip() for text in texts if text and str(text).strip()))
+    given = row.get("answers")
+    texts = given.get("text") if isinstance(given, Mapping) else given
+    if not isinstance(texts, list):
+        return None
+    plain: list[object] = [text.get("text") if isinstance(text, Mapping) else text for text in texts]
+    stripped = [text.strip() for text in plain if isinstance(text, str)]
+    return tuple(dict.fromkeys(filter(None, stripped))) if len(stripped) == len(plain) else None
 
 
 def _language(contexts: Sequence[str]) -> str | None:

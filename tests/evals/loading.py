@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from evals.benchmarks import load_benchmark
 from evals.core import SampleSet
@@ -11,10 +13,12 @@ from rag.config import BenchmarkConfig, parse_config
 from rag.core import Chunk, Settings
 
 
-def load(folder: Path, **spec: object) -> SampleSet:
+def load(folder: Path, config: Mapping[str, Any] | None = None, **spec: object) -> SampleSet:
     """Load the benchmark that `spec` describes; its paths start from `folder`."""
     benchmark = BenchmarkConfig.model_validate(spec)
-    return load_benchmark(benchmark).load(benchmark, parse_config({"seed": 3}, folder=folder))
+    return load_benchmark(benchmark).load(
+        benchmark, parse_config({"seed": 3, **(config or {})}, folder=folder)
+    )
 
 
 def asked(found: SampleSet, number: int = 0, *passages: Chunk, **spec: object) -> str:

@@ -256,7 +256,7 @@ def test_bad_items_are_named(tmp_path: Path) -> None:
     path.write_text(path.read_text() + "\nonly,two\nQ?,a,b,c,d,E\n")
     found = load(tmp_path, name="mmlu", data="m", shots=0)
     assert len(found.samples) == 20
-    assert "anatomy_test.csv line 11: no question, or 2 columns" in found.warnings[0]
+    assert "anatomy_test.csv line 11: 2 columns where six are expected" in found.warnings[0]
     assert "line 12: answer 'E' is none of the 4 options" in found.warnings[0]
 
 

@@ -150,7 +150,7 @@ def test_judged_queries_that_are_missing_are_named(tmp_path: Path) -> None:
     folder = write_beir(tmp_path / "b")
     many = "".join(f"q1\td{n}\t1\n" for n in range(30))
     (folder / "qrels" / "test.tsv").write_text(many + "q9\td1\t1\nbroken line\n")
-    with pytest.raises(LoadError, match="not query, document and grade: 'broken line'"):
+    with pytest.raises(LoadError, match="not query, document, grade between tabs: 'broken line'"):
         load(tmp_path, name="beir", data="b")
 
 
