@@ -70,10 +70,15 @@ def gain(comparison: Comparison) -> float:
     return comparison.difference if better else -comparison.difference
 
 
-def compare_runs(before: RunData, after: RunData) -> RunDiff:
+def compare_runs(before: RunData, after: RunData, *, missing_wrong: bool = False) -> RunDiff:
     """Compare what two runs share: systems by name, samples by id where their content is the same.
 
     P-values are adjusted by Holm's method over the systems in each metric.
+
+    Args:
+        before: the earlier run.
+        after: the later one.
+        missing_wrong: whether what the later one is missing counts as wrong, else it is left out.
 
     Raises:
         UsageError: they share no system or no sample.
@@ -94,7 +99,13 @@ def compare_runs(before: RunData, after: RunData) -> RunDiff:
         for new in news
         for metric in new.summary.metrics
         if metric in olds[new.summary.name].tables
-        for change in _changes(metric, (olds[new.summary.name], new), (before, after), systems, names)
+        for change in _changes(
+            metric,
+            (olds[new.summary.name], new),
+            (before, after),
+            (systems, names),
+            missing_wrong=missing_wrong,
+        )
     ]
     changes.sort(
         key=lambda c: (not (c.comparison.significant and gain(c.comparison) < 0), gain(c.comparison))
@@ -123,7 +134,7 @@ def _shared_samples(before: RunData, after: RunData) -> tuple[list[Sample], list
 
 
 def _content(sample: Sample) -> tuple[object, ...]:
-    return sample.question, sample.targets, sample.choices, sample.relevant
+    return sample.question, sample.targets, sample.choices, sample.relevant, sample.gains
 
 
 def _labels(before: str, after: str) -> tuple[str, str]:
@@ -134,12 +145,14 @@ def _changes(
     metric: str,
     parts: tuple[Part, Part],
     runs: tuple[RunData, RunData],
-    systems: Sequence[str],
-    names: tuple[str, str],
+    labels: tuple[Sequence[str], tuple[str, str]],
+    *,
+    missing_wrong: bool,
 ) -> list[MetricChange]:
-    old, new = (
-        _columns(part.tables[metric].values, run, systems) for part, run in zip(parts, runs, strict=True)
-    )
+    systems, names = labels
+    tables = [part.tables[metric] for part in parts]
+    old = _columns(tables[0].values, runs[0], systems)
+    new = _columns(tables[1].bound if missing_wrong else tables[1].values, runs[1], systems)
     ids = [sample.id for sample in parts[1].samples]
     compared = compare_columns(
         f"{parts[1].summary.name}/{metric}",

@@ -15,7 +15,7 @@ from rag.errors import StoppedError, UnknownNameError, UsageError
 
 if TYPE_CHECKING:
     from evals.reporting.data import RunData
-    from evals.reporting.model import SystemSummary
+    from evals.reporting.model import MetricResult, SystemSummary
     from evals.runner.result import RunResult
     from evals.runner.spec import RunSpec
 
@@ -100,7 +100,7 @@ def _verdicts(
             if limit is not None:
                 yield _bounded(name, systems[system], bound, limit)
     if gate.no_regression_from is not None:
-        yield from _unchanged(name, gate, [*systems], data, config)
+        yield from _unchanged(name, gate, systems, data, config)
 
 
 def _bounded(name: str, system: SystemSummary, bound: str, limit: float) -> GateVerdict:
@@ -110,20 +110,23 @@ def _bounded(name: str, system: SystemSummary, bound: str, limit: float) -> Gate
         passed, reason = False, "nothing was scored"
     else:
         passed = value >= limit if bound == "min" else value <= limit
-        missing = result.total - result.n
-        measured = f", if the {missing} missing of {result.total} were wrong" if missing else ""
         relation = (
             ("at least" if bound == "min" else "at most")
             if passed
             else ("below" if bound == "min" else "above")
         )
-        reason = f"{value:.4g}{measured}, {relation} {limit:g}"
+        reason = f"{value:.4g}{_missing(result)}, {relation} {limit:g}"
     label = f"{_LABELS[bound]} {limit:g}"
     return GateVerdict(metric=name, system=system.name, bound=label, passed=passed, reason=reason)
 
 
+def _missing(result: MetricResult) -> str:
+    missing = result.total - result.n
+    return f", if the {missing} missing of {result.total} were wrong" if missing else ""
+
+
 def _unchanged(
-    name: str, gate: GateConfig, systems: Sequence[str], data: RunData, config: Config
+    name: str, gate: GateConfig, systems: Mapping[str, SystemSummary], data: RunData, config: Config
 ) -> Iterator[GateVerdict]:
     """Judge each system against the earlier run; a new one passes, unless the gate names it."""
     from evals.reporting import text
@@ -131,7 +134,7 @@ def _unchanged(
     from evals.reporting.rundiff import compare_runs, gain
 
     assert gate.no_regression_from is not None
-    wanted = [gate.system] if gate.system is not None else systems
+    wanted = [gate.system] if gate.system is not None else [*systems]
     chosen = replace(
         data,
         systems=[system for system in data.systems if system.name in wanted],
@@ -141,7 +144,7 @@ def _unchanged(
     had = {system.name for system in before.systems}
     trouble = "the earlier run has no score of it on these samples"
     try:
-        diff = compare_runs(before, chosen)
+        diff = compare_runs(before, chosen, missing_wrong=True)
     except UsageError as exc:  # they share nothing
         found, trouble = {}, str(exc)
     else:
@@ -155,6 +158,7 @@ def _unchanged(
             passed = not (comparison.significant and gain(comparison) < 0)
             change = text.difference(comparison.difference, comparison.low, comparison.high)
             word = "not worse beyond chance" if passed else "worse beyond chance"
-            reason = f"{word}: {change} on {comparison.n} samples, p {text.p_equals(comparison.p_adjusted)}"
+            counted = f"on {comparison.n} samples{_missing(systems[system].metrics[name])}"
+            reason = f"{word}: {change} {counted}, p {text.p_equals(comparison.p_adjusted)}"
         label = f"no regression from {gate.no_regression_from.name}"
         yield GateVerdict(metric=name, system=system, bound=label, passed=passed, reason=reason)

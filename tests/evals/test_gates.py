@@ -108,8 +108,8 @@ def test_no_regression_from_an_earlier_run(tmp_path: Path) -> None:
     answers = tmp_path / "answers.jsonl"
     gate = {"docqa/exact_match": {"no_regression_from": "good"}}
 
-    def given(name: str, right: int, **more: Any) -> evals.RunResult:
-        rows = [{"id": f"q{n:04}", "answer": str(n if n < right else -1)} for n in range(20)]
+    def given(name: str, right: int, *, answered: int = 20, **more: Any) -> evals.RunResult:
+        rows = [{"id": f"q{n:04}", "answer": str(n if n < right else -1)} for n in range(answered)]
         answers.write_text("".join(json.dumps(row) + "\n" for row in rows))
         systems = [{"name": "prod", "recorded": "answers.jsonl"}, *more.pop("also", ())]
         config = run_config(tmp_path, "http://127.0.0.1:9", systems=systems, **more)
@@ -124,6 +124,9 @@ def test_no_regression_from_an_earlier_run(tmp_path: Path) -> None:
     assert worse.gates[0].bound == "no regression from good"
     assert worse.gates[0].reason.startswith("worse beyond chance: −0.750 (")
     assert worse.gates[1].reason == "new: the earlier run lacks it"
+    silent = given("silent", 20, answered=8, gates=gate)
+    assert silent.gates[0].reason.startswith("worse beyond chance: −0.600 (")
+    assert silent.gates[0].reason.endswith("on 20 samples, if the 12 missing of 20 were wrong, p < 0.001")
     named = {"docqa/exact_match": {"no_regression_from": "good", "system": "new"}}
     failed = given("named", 20, gates=named, also=[{"name": "new", "recorded": "answers.jsonl"}])
     assert failed.exit_code == 3

@@ -91,6 +91,13 @@ def test_what_is_missing_in_one_run_is_compared_in_neither() -> None:
     assert change.before == pytest.approx(30 / 40)
 
 
+def test_other_grades_make_another_sample() -> None:
+    graded = [replace(sample, gains=(2,)) for sample in AFTER.samples[:10]]
+    diff = compare_runs(BEFORE, replace(AFTER, samples=[*graded, *AFTER.samples[10:]]))
+    assert diff.changes[0].comparison.n == 40
+    assert "10 samples changed between the runs and left out." in diff.notes
+
+
 def test_runs_that_share_nothing() -> None:
     with pytest.raises(UsageError, match="share no system: a, b in the first, z in the second"):
         compare_runs(BEFORE, known_run({"z": Known(scores=[1.0])}))
