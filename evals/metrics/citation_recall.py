@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from evals.core import Record, Sample, Score
 from evals.metrics.faithfulness_lexical import supported
+from evals.metrics.support import sentences_touched
 from evals.metrics.text import is_refusal, statements
 from rag.core import Chunk, Citation
 from rag.quotes import MARKER
@@ -81,12 +82,6 @@ def _evidence(citations: Sequence[Citation], passages: Mapping[str, Chunk]) -> l
         passage = passages.get(citation.chunk_id or "")
         if citation.verified and passage and citation.start is not None and citation.end is not None:
             first, last = citation.start - passage.start, citation.end - passage.start
-            text = " ".join(_touched(passage.text, first, last))
+            text = " ".join(sentences_touched(passage.text, first, last))
             found.append((citation.marker, text))
     return found
-
-
-def _touched(text: str, first: int, last: int) -> Iterator[str]:
-    for start, end in sentence_spans(text):
-        if start < last and end > first:
-            yield text[start:end]

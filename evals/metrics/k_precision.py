@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from itertools import chain
 
 from evals.core import Record, Sample, Score
 from evals.metrics.text import is_refusal, squad_tokens, without_markers
@@ -22,15 +23,15 @@ def k_precision(answer: str, passages: Sequence[str], language: str | None = Non
     words = Counter(squad_tokens(answer, language))
     if not words:
         return None
-    known = [_bag(passage, language) for passage in passages]
-    found = sum(min(count, sum(bag.get(word, 0) for bag in known)) for word, count in words.items())
+    known = _bag(tuple(passages), language)
+    found = sum(min(count, known[word]) for word, count in words.items() if word in known)
     return found / words.total()
 
 
-@lru_cache(maxsize=4096)
-def _bag(passage: str, language: str | None) -> Mapping[str, int]:
+@lru_cache(maxsize=512)
+def _bag(passages: tuple[str, ...], language: str | None) -> Mapping[str, int]:
     # The passages of a sample are the same for every system: counted once, they cost nothing after.
-    return Counter(squad_tokens(passage, language))
+    return Counter(chain.from_iterable(squad_tokens(passage, language) for passage in passages))
 
 
 class KPrecision:

@@ -11,12 +11,22 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from itertools import chain, pairwise
 
+from evals.metrics.text import TokenTable
 from rag.text import STOP_WORDS, fold, sentence_spans, words
 
-__all__ = ["SIGNS", "WINDOW", "Signs", "claims", "nearest_sentences", "signs_of", "stands_verbatim", "stem"]
+__all__ = [
+    "SIGNS",
+    "WINDOW",
+    "Signs",
+    "claims",
+    "nearest_sentences",
+    "sentences_touched",
+    "signs_of",
+    "stands_verbatim",
+    "stem",
+]
 
 _STEM = 6
-_KEPT = 200_000
 _GROUPED = re.compile(r"[1-9]\d{0,2}(?:[.,]\d{3})+")
 _WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*")
 _NEGATION = re.compile(
@@ -70,37 +80,40 @@ def signs_of(sentence: str, passages: Sequence[str], question: str = "") -> Sign
     read = [_prepared(passage) for passage in passages]
     missing = wanted.difference(*(passage.words for passage in read))
     pairs = frozenset(pairwise(stems))
-    together = _most_together(wanted, read) / len(wanted)
-    near, nearest = _nearest(wanted, read)
-    differs = near > 0 and _negates(nearest) != _negates(sentence)
+    near = _nearest(wanted, read)
+    together = near.together / len(wanted)
+    differs = near.words > 0 and _negates(near.sentence) != _negates(sentence)
     return Signs(
         together=together,
         pairs=1 - len(_without(pairs, read)) / len(pairs) if pairs else together,
         number=float(any(word[0].isdigit() for word in missing)),
         name=float(bool(missing) and not missing.isdisjoint(_names(sentence))),
-        negation=near / len(wanted) if differs else 0.0,
+        negation=near.words / len(wanted) if differs else 0.0,
     )
 
 
-def _most_together(wanted: frozenset[str], read: Sequence[_Passage]) -> int:
-    most = 0
-    for passage in read:
-        # Most passages hold too few of the words for any window to matter.
-        if len(wanted & passage.words) > most:
-            most = max(most, *(len(wanted & window) for window in passage.windows))
-    return most
+@dataclass(slots=True)
+class _Nearest:
+    """How many of the wanted words the best window holds, and the sentence that holds most, with how many."""
+
+    together: int = 0
+    words: int = 0
+    sentence: str = ""
 
 
-def _nearest(wanted: frozenset[str], read: Sequence[_Passage]) -> tuple[int, str]:
-    """Return the sentence that shares most words, and how many."""
-    most, nearest = 0, ""
+def _nearest(wanted: frozenset[str], read: Sequence[_Passage]) -> _Nearest:
+    best = _Nearest()
     for passage in read:
-        if len(wanted & passage.words) > most:
-            for text, held in passage.sentences:
-                shared = len(wanted & held)
-                if shared > most:
-                    most, nearest = shared, text
-    return most, nearest
+        # Most passages hold too few of the words for any window or sentence to matter.
+        if len(wanted & passage.words) <= best.words:
+            continue
+        held = [wanted & words for words in passage.sentences]
+        for place, here in enumerate(held):
+            if len(here) > best.words:
+                best.words, best.sentence = len(here), passage.texts[place]
+            window = here.union(*held[place + 1 : place + WINDOW])
+            best.together = max(best.together, len(window))
+    return best
 
 
 def _without(pairs: frozenset[tuple[str, str]], read: Sequence[_Passage]) -> frozenset[tuple[str, str]]:
@@ -121,7 +134,7 @@ def stands_verbatim(sentence: str, passages: Sequence[str]) -> bool:
 
     Not where a word or number goes on: `costs 5` does not stand in `costs 50`.
     """
-    verbatim = " ".join(fold(sentence).split())
+    verbatim = _folded(sentence)
     if not verbatim:
         return False
     return any(_stands_whole(verbatim, _prepared(passage).folded) for passage in passages)
@@ -135,30 +148,47 @@ def claims(sentence: str) -> bool:
 def nearest_sentences(sentence: str, passages: Sequence[str], count: int) -> list[str]:
     """Return the `count` sentences of the passages that share most words with `sentence`, the best first."""
     wanted = frozenset(_stems(sentence))
-    held = [found for passage in passages for found in _prepared(passage).sentences]
+    read = [_prepared(passage) for passage in passages]
+    held = [found for passage in read for found in zip(passage.texts, passage.sentences, strict=True)]
     return [text for text, _ in sorted(held, key=lambda found: -len(wanted & found[1]))[:count]]
 
 
 class _Passage:
-    """A passage made ready: its folded text and the stems of its sentences; the rest when asked for."""
+    """A passage made ready, each part when it is first asked for."""
 
     def __init__(self, text: str) -> None:
-        raw = [text[start:end] for start, end in sentence_spans(text)]
-        folded = [" ".join(fold(part).split()) for part in raw]
-        stems = [_stems_of(part) for part in folded]
-        self.folded = " ".join(folded)
-        self.line = " \n ".join(["", *map(" ".join, stems), ""])
-        self.sentences = [(part, frozenset(held)) for part, held in zip(raw, stems, strict=True)]
-        self.words = frozenset(chain.from_iterable(stems))
+        self.spans = sentence_spans(text)
+        self.texts = [text[start:end] for start, end in self.spans]
 
     @cached_property
-    def windows(self) -> list[frozenset[str]]:
-        parts = [held for _, held in self.sentences]
-        starts = range(max(1, len(parts) - WINDOW + 1))
-        return [frozenset[str]().union(*parts[start : start + WINDOW]) for start in starts]
+    def folded(self) -> str:
+        return " ".join(map(_folded, self.texts))
+
+    @cached_property
+    def stems(self) -> list[list[str]]:
+        return [_STEMS.words(text) for text in self.texts]
+
+    @cached_property
+    def words(self) -> frozenset[str]:
+        return frozenset(chain.from_iterable(self.stems))
+
+    @cached_property
+    def sentences(self) -> list[frozenset[str]]:
+        return [frozenset(held) for held in self.stems]
+
+    @cached_property
+    def line(self) -> str:
+        return " \n ".join(["", *map(" ".join, self.stems), ""])
 
 
-@lru_cache(maxsize=4096)
+def sentences_touched(passage: str, start: int, end: int) -> list[str]:
+    """Return the sentences of `passage` that hold some of its characters from `start` to `end`."""
+    read = _prepared(passage)
+    placed = zip(read.spans, read.texts, strict=True)
+    return [text for (first, last), text in placed if first < end and last > start]
+
+
+@lru_cache(maxsize=1024)
 def _prepared(text: str) -> _Passage:
     # The passages of a sample are the same for every system: read once, they cost nothing after.
     return _Passage(text)
@@ -181,29 +211,13 @@ def _is_word(char: str) -> bool:
 
 
 @lru_cache(maxsize=16384)
+@lru_cache(maxsize=4096)
 def _stems(text: str) -> tuple[str, ...]:
-    return _stems_of(fold(text))
-
-
-def _stems_of(folded: str) -> tuple[str, ...]:
-    return tuple(filter(None, map(_STEMS.__getitem__, words(folded))))
+    return tuple(_STEMS.words(text))
 
 
 def _negates(text: str) -> bool:
     return _NEGATION.search(fold(text)) is not None
-
-
-class _Stems(dict[str, str]):
-    """Stems by word, empty for function words; filled as words are met."""
-
-    def __missing__(self, word: str) -> str:
-        if len(self) > _KEPT:
-            self.clear()
-        self[word] = "" if word in _STOP else stem(word)
-        return self[word]
-
-
-_STEMS = _Stems()
 
 
 def stem(word: str) -> str:
@@ -213,6 +227,19 @@ def stem(word: str) -> str:
     if word.isdigit():
         return word
     return word.replace(",", "").replace(".", "") if _GROUPED.fullmatch(word) else word.replace(",", ".")
+
+
+def _folded(text: str) -> str:
+    """Return `text` in lower case without diacritics, with single spaces."""
+    return " ".join(_FOLDED.words(text))
+
+
+def _stems_of(token: str) -> list[str]:
+    return [stem(word) for word in words(fold(token)) if word not in _STOP]
+
+
+_FOLDED = TokenTable(lambda token: fold(token).split())
+_STEMS = TokenTable(_stems_of)
 
 
 def _names(sentence: str) -> frozenset[str]:

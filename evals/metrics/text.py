@@ -5,14 +5,25 @@ from __future__ import annotations
 import re
 import string
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import lru_cache
+from itertools import chain
 
 from evals.core import Record, Sample, Score
 from rag.core import Outcome
 from rag.text import sentence_spans
 
-__all__ = ["best_of_targets", "is_refusal", "normalise", "squad_tokens", "statements", "without_markers"]
+__all__ = [
+    "TokenTable",
+    "best_of_targets",
+    "is_refusal",
+    "normalise",
+    "squad_tokens",
+    "statements",
+    "without_markers",
+]
+
+_KEPT = 200_000  # tokens of a table, 40 MB
 
 _ARTICLES = {
     "en": re.compile(r"\b(a|an|the)\b"),
@@ -33,10 +44,48 @@ class _Punctuation(dict[int, int | None]):
 
 _ALL_PUNCTUATION = _Punctuation()
 _MARKER = re.compile(r"\s*\[\d{1,3}(?:\s*[,;]\s*\d{1,3})*\]")
-_EDGES = re.compile(r"^[\W_]+|[\W_]+$")
+_FROM_WORD_TO_WORD = re.compile(r"[^\W_](?:.*[^\W_])?", re.DOTALL)
 
 
-@lru_cache(maxsize=8192)
+class TokenTable(dict[str, tuple[str, ...]]):
+    """What the tokens between white space come to. Each is read once: texts repeat their tokens.
+
+    Args:
+        read: returns the words of a token; those of a text are the words of its tokens, one after the other.
+    """
+
+    def __init__(self, read: Callable[[str], Iterable[str]]) -> None:
+        super().__init__()
+        self._read = read
+
+    def __missing__(self, token: str) -> tuple[str, ...]:
+        if len(self) >= _KEPT:
+            self.clear()
+        self[token] = found = tuple(self._read(token))
+        return found
+
+    def words(self, text: str) -> list[str]:
+        """Return the words of all tokens of `text`, in order."""
+        return list(chain.from_iterable(map(self.__getitem__, text.split())))
+
+
+def _squad(token: str) -> list[str]:
+    return _ARTICLES["en"].sub(" ", token.lower().translate(_ASCII_PUNCTUATION)).split()
+
+
+def _squad_portuguese(token: str) -> list[str]:
+    plain = unicodedata.normalize("NFC", token.lower()).translate(_ALL_PUNCTUATION)
+    return _ARTICLES["pt"].sub(" ", plain).split()
+
+
+_SQUAD, _SQUAD_PORTUGUESE = TokenTable(_squad), TokenTable(_squad_portuguese)
+
+
+def squad_tokens(text: str, language: str | None = None) -> list[str]:
+    """Return the words of `normalise(text)`."""
+    return (_SQUAD_PORTUGUESE if language == "pt" else _SQUAD).words(text)
+
+
 def normalise(text: str, language: str | None = None) -> str:
     """Return `text` as SQuAD v1.1's `normalize_answer` does.
 
@@ -46,17 +95,10 @@ def normalise(text: str, language: str | None = None) -> str:
     punctuation, and the articles of the language: o, a, os, as, um, uma, uns, umas. Contractions such as do,
     na, pelo hold a preposition too and stay.
     """
-    if language == "pt":
-        text = unicodedata.normalize("NFC", text.lower()).translate(_ALL_PUNCTUATION)
-        return " ".join(_ARTICLES["pt"].sub(" ", text).split())
-    return " ".join(_ARTICLES["en"].sub(" ", text.lower().translate(_ASCII_PUNCTUATION)).split())
+    return " ".join(squad_tokens(text, language))
 
 
-def squad_tokens(text: str, language: str | None = None) -> list[str]:
-    """Return the words of `normalise(text)`."""
-    return normalise(text, language).split()
-
-
+@lru_cache(maxsize=256)  # many metrics ask for the same answer, one after the other
 def without_markers(text: str) -> str:
     """Return `text` without citation marks such as `[2]` or `[1, 3]`."""
     return _MARKER.sub("", text)
@@ -65,8 +107,8 @@ def without_markers(text: str) -> str:
 def statements(text: str) -> list[str]:
     """Return the sentences of an answer without citation marks, bullets and closing punctuation."""
     plain = without_markers(text)
-    parts = (_EDGES.sub("", plain[start:end]) for start, end in sentence_spans(plain))
-    return [part for part in parts if part]
+    parts = (_FROM_WORD_TO_WORD.search(plain, start, end) for start, end in sentence_spans(plain))
+    return [part[0] for part in parts if part]
 
 
 def is_refusal(record: Record) -> bool:

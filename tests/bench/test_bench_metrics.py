@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import random
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import product
 
 import pytest
 
 from evals.core import ScoreItem
 from evals.metrics import load_metrics, score_records
 from rag.config import Config
+from rag.core import Chunk, Citation
 from rag.embedders import load_embedder
-from tests.evals.metrics.values import passage, record, sample
+from rag.text import STOP_WORDS
+from tests.evals.metrics.values import citation, passage, record, sample
 
 PLAIN = (
     "exact_match",
@@ -58,26 +62,47 @@ def _rate(items: Sequence[ScoreItem], names: Sequence[str]) -> float:
 
 
 def _items(questions: int) -> list[ScoreItem]:
-    """Replies of four systems over six passages of about 200 words a question; a third is copied."""
-    words = [f"{start}{end}" for start in _SYLLABLES for end in _SYLLABLES]
+    """Replies of four systems over six passages of about 200 words a question; no passage comes twice.
+
+    Nearly half of the words are function words, as in English; the others are of the question's own topic. An
+    answer is a sentence copied and cited, one put together from two and cited, and one of its own.
+    """
     items: list[ScoreItem] = []
     for question in range(questions):
+        draw = random.Random(question)
+        topic = draw.sample(_WORDS, 300)
         sentences = [
-            " ".join(
-                words[(question * 37 + n * 13 + k * (n % 5 + 1)) % len(words)] for k in range(16)
-            ).capitalize()
-            for n in range(72)
+            " ".join(draw.choice(_SMALL if draw.random() < 0.45 else topic) for _ in range(16)).capitalize()
+            for _ in range(72)
         ]
         passages = [
             passage(". ".join(sentences[n : n + 12]) + ".", f"{question}-{n}.md") for n in range(0, 72, 12)
         ]
         asked = sample(sentences[3], id=str(question))
         for system in range(SYSTEMS):
-            kept = sentences[3 + system].split()
-            mixed = " ".join(kept[:8] + sentences[40].split()[:8])
-            answer = f"{' '.join(kept)} [1]. {mixed} [2]. About {system} of {question}."
-            items.append((asked, record(answer, sample_id=str(question)), passages))
+            kept = sentences[3 + system]
+            mixed = " ".join(kept.split()[:8] + sentences[40].split()[:8])
+            answer = f"{kept} [1]. {mixed} [2]. About {system} of {question}."
+            citations = tuple(_cited(n, passages[n - 1], system + 3) for n in (1, 2))
+            reply = record(answer, sample_id=str(question), citations=citations)
+            items.append((asked, reply, passages))
     return items
 
 
+def _cited(marker: int, chunk: Chunk, sentence: int) -> Citation:
+    quote = chunk.text.split(". ")[sentence]
+    start = chunk.text.index(quote)
+    return replace(
+        citation(verified=True),
+        marker=marker,
+        chunk_id=chunk.id,
+        source=chunk.source,
+        start=start,
+        end=start + len(quote),
+        quote=quote,
+    )
+
+
 _SYLLABLES = ("ba", "ne", "ti", "lor", "mu", "san", "ver", "dol", "qui", "pes", "ran", "fex")
+_WORDS = ["".join(parts) for parts in product(_SYLLABLES, repeat=3)]
+_SMALL = sorted(STOP_WORDS)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+import string
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -31,6 +34,13 @@ TEXTS = st.text(alphabet=st.sampled_from("ab the. AN,é1 \n"), max_size=40)
 )
 def test_normalise(text: str, language: str | None, expected: str) -> None:
     assert normalise(text, language) == expected
+
+
+@given(st.text(alphabet="aAntTh the.,'-—\n\t\u00a0ÉΣ1_") | st.text())
+def test_normalise_is_the_official_script(text: str) -> None:
+    # evaluate-v1.1.py: white_space_fix(remove_articles(remove_punc(lower(s))))
+    plain = "".join(char for char in text.lower() if char not in set(string.punctuation))
+    assert normalise(text) == " ".join(re.sub(r"\b(a|an|the)\b", " ", plain).split())
 
 
 @pytest.mark.parametrize(
