@@ -29,12 +29,16 @@ ABBREVIATION = re.compile(
     r"approx|e\.g|i\.e|p|pp|n|nº|vol|ed|al|ex|Jan|Feb|Mar|Apr|Jun|Jul|Aug|Sep|Sept|Oct|Nov|Dec|art|arts|inc|fls|"
     r"fig|no)|\b[A-Z])\.$"
 )
-_BREAK = re.compile(
-    rf"{SENTENCE_END}\s+{SENTENCE_START}|{WIDE_STOP}"
-    r"|\n\s*\n"  # a blank line
-    r"|\n(?=\s*(?:[-*•#>|]|\d+[.)])\s*)"  # a list item, heading, quote or table row
-    r"|(?<=\|)\n"
+# Written so that each begins with white space, to which a search can leap: three times as fast.
+_SPACE_BREAK = (
+    rf"\s(?:(?:(?<=[.!?…]\s)|(?<=[.!?…][\"'”’)\]»]\s))\s*{SENTENCE_START}"
+    r"|(?<=\n)(?:\s*\n"  # a blank line
+    r"|(?=\s*(?:[-*•#>|]|\d+[.)])\s*)"  # a list item, heading, quote or table row
+    r"|(?<=\|\n)))"
 )
+_BREAK = re.compile(_SPACE_BREAK)
+_WIDE_BREAK = re.compile(f"{WIDE_STOP}|{_SPACE_BREAK}")
+_WIDE = re.compile("[。！？]")
 
 _STOP_WORDS_EN = """
 a about after all also an and any are as at be because been being before between both but by can could did
@@ -61,7 +65,8 @@ def sentence_spans(text: str) -> list[tuple[int, int]]:
     """
     spans: list[tuple[int, int] | None] = []
     start = 0
-    for match in _BREAK.finditer(text):
+    breaks = _WIDE_BREAK if _WIDE.search(text) else _BREAK
+    for match in breaks.finditer(text):
         end = match.start()
         if ABBREVIATION.search(text, max(start, end - 8), end):
             continue
