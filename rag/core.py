@@ -286,12 +286,17 @@ class Timing:
         """From sending to the last byte of the reply."""
         return None if self.last is None else self.last - self.sent
 
-    def output_tokens_per_s(self, output_tokens: int | None) -> float | None:
-        """Decoding speed: tokens after the first, over the time after the first."""
-        if output_tokens is None or output_tokens < 2 or self.ttft_s is None or self.total_s is None:
+    def output_tokens_per_s(self, usage: Usage) -> float | None:
+        """Decoding speed: tokens after the first one that came, over the time after it.
+
+        Reasoning that was not shown was over by then, so its tokens do not count.
+        """
+        if usage.output_tokens is None or self.ttft_s is None or self.total_s is None:
             return None
+        hidden = 0 if self.first_reasoning is not None else usage.reasoning_tokens or 0
+        after_first = usage.output_tokens - hidden - 1
         decoding = self.total_s - self.ttft_s
-        return (output_tokens - 1) / decoding if decoding > 0 else None
+        return after_first / decoding if after_first > 0 and decoding > 0 else None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -84,7 +84,7 @@ def answer_shape(answer: Answer) -> dict[str, Any]:
     """Return what `ask --json` prints."""
     completion = answer.completion
     timing = completion.timing
-    speed = timing.output_tokens_per_s(completion.usage.output_tokens)
+    speed = timing.output_tokens_per_s(completion.usage)
     return {
         "question": answer.question,
         "answer": answer.text,

@@ -78,7 +78,7 @@ def summarise_latency(records: Sequence[Record]) -> Latency:
             ttft.append(first * 1000)
         if (whole := timing.total_s) is not None:
             total.append(whole * 1000)
-        if (rate := timing.output_tokens_per_s(completion.usage.output_tokens)) is not None:
+        if (rate := timing.output_tokens_per_s(completion.usage)) is not None:
             speed.append(rate)
     return Latency(
         n=len(total),

@@ -31,7 +31,7 @@ class OpenAIReader(ReplyReader):
             delta = choice.get("delta")
             if delta:
                 self._delta(delta)
-            if choice.get("finish_reason") is not None:
+            if choice.get("finish_reason"):  # some servers write "" until the end
                 self.finish_reason = str(choice["finish_reason"])
             if choice.get("logprobs"):
                 self._logprobs(choice["logprobs"])
@@ -50,7 +50,7 @@ class OpenAIReader(ReplyReader):
         choice = reply["choices"][0]
         self._delta(choice["message"])
         finish = choice.get("finish_reason")
-        self.finish_reason = finish if isinstance(finish, str) else None
+        self.finish_reason = finish if finish and isinstance(finish, str) else None
         if choice.get("logprobs"):
             self._logprobs(choice["logprobs"])
 

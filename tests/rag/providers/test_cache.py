@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from rag.config import Config, parse_config
-from rag.core import Completion, Outcome, Provider, Request, Settings, TokenLogprob
+from rag.core import Completion, Outcome, Provider, Request, Settings, TokenLogprob, Usage
 from rag.errors import ConfigError
 from rag.providers import resolve, resolve_with_fallback
 from rag.providers.cache import Cached, ReplyStore
@@ -73,7 +73,7 @@ async def test_a_stored_reply_costs_nothing_and_carries_no_time(model: Provider)
     assert first.cost > 0
     assert (second.cost, second.original_cost) == (Decimal(0), first.cost)
     assert (second.timing.ttft_s, second.timing.total_s) == (None, None)
-    assert second.timing.output_tokens_per_s(1000) is None
+    assert second.timing.output_tokens_per_s(Usage(output_tokens=1000)) is None
 
 
 async def test_it_is_off_unless_asked_for(server: FakeServer, tmp_path: Path) -> None:

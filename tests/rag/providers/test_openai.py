@@ -8,7 +8,7 @@ import time
 import orjson
 import pytest
 
-from rag.core import Message, Outcome, Request, Usage
+from rag.core import Message, Outcome, Request, Timing, Usage
 from rag.errors import ConfigError
 from rag.providers.catalog import vendors
 from rag.providers.openai import OpenAIProvider, OpenAIReader, Quirks, read_usage
@@ -66,8 +66,17 @@ async def test_the_clock(server: FakeServer):
     assert timing.sent < timing.headers <= timing.first_content < timing.last
     assert timing.ttft_s == pytest.approx(0.1, abs=0.06)
     assert timing.total_s == pytest.approx(0.3, abs=0.1)
-    assert timing.output_tokens_per_s(21) == pytest.approx(100, rel=0.3)
+    assert timing.output_tokens_per_s(Usage(output_tokens=21)) == pytest.approx(100, rel=0.3)
     await model.close()
+
+
+def test_reasoning_that_was_not_shown_is_no_speed_of_what_was():
+    usage = Usage(output_tokens=2101, reasoning_tokens=2000)
+    hidden = Timing(sent=0.0, first_content=20.0, last=21.0)
+    shown = Timing(sent=0.0, first_reasoning=1.0, first_content=20.0, last=22.0)
+    assert hidden.output_tokens_per_s(usage) == 100
+    assert shown.output_tokens_per_s(usage) == 100
+    assert hidden.output_tokens_per_s(Usage(output_tokens=2000, reasoning_tokens=2000)) is None
 
 
 async def test_a_reply_in_one_piece_has_no_time_to_first_token(server: FakeServer):
@@ -213,6 +222,13 @@ def test_what_is_sent():
 )
 def test_usage(given_usage: dict[str, object], expected: Usage):
     assert read_usage(given_usage) == expected
+
+
+def test_an_empty_finish_reason_ends_nothing():
+    reader = OpenAIReader(Clock())
+    reader.events([b'{"choices":[{"delta":{"content":"half"},"finish_reason":""}]}'])
+    reader.end([])
+    assert reader.outcome is Outcome.STREAM_TRUNCATED
 
 
 async def test_a_missing_usage_is_unknown(server: FakeServer):
