@@ -10,6 +10,7 @@ from rag.config import BenchmarkConfig, Config
 from rag.core import Chunk, Citation, Completion, Message, Request, Settings
 
 __all__ = [
+    "NOT_ASKED",
     "BatchMetric",
     "Benchmark",
     "Case",
@@ -27,6 +28,9 @@ __all__ = [
     "ScoreItem",
     "SelectsPassages",
 ]
+
+NOT_ASKED = "not asked"
+"""Finish reason of the empty reply that stands where only the retrieval is measured and nobody is asked."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -6,12 +6,12 @@ from collections import Counter
 from collections.abc import Sequence
 from decimal import Decimal
 
-from evals.core import Record
+from evals.core import NOT_ASKED, Record
 from evals.reporting.model import Cell, Cost, Latency
 from evals.stats import Estimate, percentile, quantiles
 from rag.core import Completion
 
-__all__ = ["cell", "price_of", "summarise_cost", "summarise_latency"]
+__all__ = ["asked_of", "cell", "price_of", "summarise_cost", "summarise_latency"]
 
 
 def cell(
@@ -29,10 +29,18 @@ def cell(
         received=len(records),
         scored=len(records) - unlearnt,
         outcomes=dict(sorted(outcomes.items(), key=lambda item: (-item[1], item[0]))),
-        cost=summarise_cost(records, per_correct, replaced=replaced),
+        cost=summarise_cost(asked_of(records), per_correct, replaced=replaced),
         latency=summarise_latency(records),
         cached=sum(record.completion.cached for record in records),
     )
+
+
+def asked_of(records: Sequence[Record]) -> Sequence[Record]:
+    """Return the replies that somebody was asked for, so that those at no cost do not make the others cheap.
+
+    All of them where nobody was ever asked: retrieval costs nothing here.
+    """
+    return [r for r in records if r.completion.finish_reason != NOT_ASKED] or records
 
 
 def price_of(completion: Completion) -> Decimal | None:
@@ -73,11 +81,11 @@ def summarise_latency(records: Sequence[Record]) -> Latency:
         if completion.cached or not completion.outcome.answered:
             continue
         timing = completion.timing
-        flights.append(timing.concurrency)
         if (first := timing.ttft_s) is not None:
             ttft.append(first * 1000)
         if (whole := timing.total_s) is not None:
             total.append(whole * 1000)
+            flights.append(timing.concurrency)
         if (rate := timing.output_tokens_per_s(completion.usage)) is not None:
             speed.append(rate)
     return Latency(

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from evals.reporting.costs import price_of
+from evals.reporting.costs import asked_of, price_of
 from evals.reporting.model import Cell, Quality
 from evals.reporting.part import CONFIDENCE, Part
 from evals.stats import Table, pareto_front, pareto_membership
@@ -54,7 +54,7 @@ def draw(systems: Sequence[str], parts: Sequence[Part]) -> Drawn:
     sums, priced = (np.zeros((len(rows), len(systems))) for _ in range(2))
     for column, system in enumerate(systems):
         times, timed = [], []
-        for record in (record for part in held for record in part.records.get(system, ())):
+        for record in asked_of([record for part in held for record in part.records.get(system, ())]):
             row = rows.get((record.benchmark, record.sample_id))
             completion = record.completion
             if row is None:

@@ -21,7 +21,7 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
 from evals.codec import Key, record_to_json
-from evals.core import Context, Sample
+from evals.core import NOT_ASKED, Context, Sample
 from evals.folder import RunFolder, utc_now
 from evals.journal import JournalWriter
 from evals.runner.contexts import ContextStore, context_writer
@@ -76,7 +76,7 @@ def unasked(spec: RunSpec, systems: Sequence[System], keys: Mapping[str, str]) -
             provider=system.provider,
             model=system.model,
             timing=Timing(sent=0.0, streamed=False),
-            finish_reason="not asked",
+            finish_reason=NOT_ASKED,
             cost=Decimal(0),
             attempts=0,
         )

@@ -9,7 +9,7 @@ from decimal import Decimal
 import pytest
 
 from evals.codec import Key
-from evals.core import Record
+from evals.core import NOT_ASKED, Record
 from evals.metrics import load_metrics, score_record
 from evals.reporting import render
 from evals.reporting.data import BenchmarkFacts, RunData, SystemFacts
@@ -158,6 +158,31 @@ def test_a_stored_reply_of_unknown_price_leaves_the_price_unknown() -> None:
     run = _run({"x": [RIGHT] * 2}, cost=None)
     cost = build_report(replace(run, records=[*map(_stored, run.records)])).systems[0].overall.cost
     assert (cost.total, cost.per_1k_samples, cost.per_correct) == (None, None, None)
+
+
+def test_retrieval_that_asks_nobody_makes_no_call_cheaper_nor_changes_the_load() -> None:
+    run = _run({"x": [RIGHT] * 4})
+    nothing = Completion(
+        text="",
+        outcome=Outcome.OK,
+        provider="lab",
+        model="mock",
+        timing=Timing(sent=0.0, concurrency=9),
+        finish_reason=NOT_ASKED,
+        cost=Decimal(0),
+    )
+    unasked = [replace(r, benchmark="beir", completion=nothing) for r in run.records]
+    both = replace(
+        run,
+        benchmarks=[*run.benchmarks, BenchmarkFacts(name="beir")],
+        samples=[*run.samples, *(replace(s, benchmark="beir") for s in run.samples)],
+        records=[*run.records, *unasked],
+    )
+    ours, alone = build_report(both).systems[0], build_report(run).systems[0]
+    assert ours.overall.cost.per_1k_samples == alone.overall.cost.per_1k_samples == Decimal(1)
+    assert ours.overall.cost.per_1k_interval is None
+    assert ours.overall.latency.concurrency == alone.overall.latency.concurrency == (1, 1)
+    assert ours.benchmarks["beir"].cost.per_1k_samples == 0
 
 
 def test_latency_leaves_out_failures_and_cached_replies() -> None:
