@@ -84,7 +84,8 @@ class LetterHistogram:
     `p_value` is that of a chi-square test of the choices against the shares of the right letters: small where
     some letters are favoured. Each None where it cannot be tested: too few replies, or one letter only.
     Letters expected fewer than five times are taken together. A system that is mostly right follows the right
-    letters whatever it favours, so that the test errs on the side of silence.
+    letters whatever it favours, so that the test errs on the side of silence. The repeats of an item weigh as
+    much as one reply: asked again, a model says the same again.
     """
 
     chosen: Mapping[str, int]
@@ -104,15 +105,12 @@ def letter_histogram(scored: Iterable[tuple[Sample, Score]]) -> LetterHistogram:
 
     Replies without a letter are left out, and their right letters with them.
     """
-    chosen: Counter[str] = Counter()
-    right: Counter[str] = Counter()
-    for sample, score in scored:
-        letter = chosen_letter(score)
-        if letter is not None:
-            chosen[letter] += 1
-            right[sample.targets[0]] += 1
-    known = sorted(chosen.keys() | right.keys())
-    pairs = _pooled([(chosen[letter], float(right[letter])) for letter in known])
+    read = [(sample, letter) for sample, score in scored if (letter := chosen_letter(score)) is not None]
+    repeats = Counter(sample.id for sample, _ in read)
+    chosen = Counter((letter, repeats[sample.id]) for sample, letter in read)
+    right = Counter((sample.targets[0], repeats[sample.id]) for sample, _ in read)
+    known = sorted({letter for letter, _ in (*chosen, *right)})
+    pairs = _pooled([(_weighed(chosen, letter), _weighed(right, letter)) for letter in known])
     tested: tuple[float, int, float] | None = None
     if len(pairs) > 1 and all(expected >= _FEWEST_EXPECTED for _, expected in pairs):
         from scipy.stats import chisquare
@@ -121,12 +119,21 @@ def letter_histogram(scored: Iterable[tuple[Sample, Score]]) -> LetterHistogram:
         tested = (float(found.statistic), len(pairs) - 1, float(found.pvalue))
     statistic, degrees, p_value = tested or (None, None, None)
     return LetterHistogram(
-        chosen={letter: chosen[letter] for letter in known},
-        right={letter: right[letter] for letter in known},
+        chosen={letter: _replies(chosen, letter) for letter in known},
+        right={letter: _replies(right, letter) for letter in known},
         chi_square=statistic,
         degrees=degrees,
         p_value=p_value,
     )
+
+
+def _replies(found: Counter[tuple[str, int]], letter: str) -> int:
+    return sum(n for (one, _), n in found.items() if one == letter)
+
+
+def _weighed(found: Counter[tuple[str, int]], letter: str) -> float:
+    """Return the items behind the replies: each of `repeats` replies to one is that part of it."""
+    return math.fsum(n / repeats for (one, repeats), n in found.items() if one == letter)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -171,13 +178,13 @@ def rotations(scored: Iterable[tuple[Sample, Score]]) -> Rotations | None:
     )
 
 
-def _pooled(pairs: Sequence[tuple[int, float]]) -> list[tuple[int, float]]:
+def _pooled(pairs: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
     """Return (observed, expected) with those expected too seldom taken together."""
     often = [pair for pair in pairs if pair[1] >= _FEWEST_EXPECTED]
     seldom = [pair for pair in pairs if pair[1] < _FEWEST_EXPECTED]
     if not any(observed or expected for observed, expected in seldom):
         return often
-    rest = (sum(observed for observed, _ in seldom), math.fsum(expected for _, expected in seldom))
+    rest = (math.fsum(observed for observed, _ in seldom), math.fsum(expected for _, expected in seldom))
     if rest[1] >= _FEWEST_EXPECTED or not often:
         return [*often, rest]
     least = min(range(len(often)), key=lambda i: often[i][1])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import replace
+from itertools import count
 
 import pytest
 from scipy.stats import chisquare
@@ -14,6 +15,7 @@ from rag.core import Outcome, TokenLogprob
 from tests.evals.metrics.values import record, sample, score
 
 CITIES = ("Paris", "London", "Rome", "New York")
+NUMBERS = count()
 
 
 def with_logprobs(*logprobs: TokenLogprob) -> Record:
@@ -22,7 +24,8 @@ def with_logprobs(*logprobs: TokenLogprob) -> Record:
 
 
 def scored(chosen: str, right: str) -> tuple[Sample, Score]:
-    item = sample(right, choices=CITIES)
+    """A reply to an item of its own."""
+    item = sample(right, id=f"item {next(NUMBERS)}", choices=CITIES)
     return item, score("accuracy", item, record(chosen))
 
 
@@ -108,6 +111,14 @@ def test_few_replies_are_not_tested() -> None:
     assert found.chosen == {"A": 1, "B": 1}
     assert (found.chi_square, found.degrees, found.p_value) == (None, None, None)
     assert letter_histogram([]).n == 0
+
+
+def test_repeats_of_an_item_are_no_new_evidence() -> None:
+    pairs = [scored("AAABBCCD"[i % 8], "ABCD"[i % 4]) for i in range(40)]
+    once, often = letter_histogram(pairs), letter_histogram(pairs * 5)
+    assert (often.chosen, often.n) == ({"A": 75, "B": 50, "C": 50, "D": 25}, 200)
+    assert (often.chi_square, often.p_value) == (once.chi_square, once.p_value)
+    assert once.p_value is not None
 
 
 def test_random_choices_are_seldom_called_favoured() -> None:
