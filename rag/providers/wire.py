@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
@@ -198,7 +199,7 @@ class WireProvider(ABC):
 
     async def _follow(self, reply: Reply, reader: ReplyReader, limit: asyncio.Timeout) -> None:
         parser = EventParser()
-        finishing = False
+        deadline = limit.when() or math.inf
         while not reader.done:
             try:
                 piece = await reply.piece()
@@ -208,15 +209,14 @@ class WireProvider(ABC):
             if not piece:
                 reader.end(parser.finish(), parser.stray)
                 return
-            reader.events(parser.feed(piece))
+            events = parser.feed(piece)
+            reader.events(events)
             if parser.overflow:
                 reader.fail(Outcome.MALFORMED, "one event of the stream exceeds 10 MB")
                 return
-            if reader.finish_reason is not None and not finishing:
+            if events and reader.finish_reason is not None:
                 # The text is complete; usage and the last event follow at once or, from some servers, never.
-                finishing = True
-                now = asyncio.get_running_loop().time()
-                limit.reschedule(min(limit.when() or now, now + _AFTER_FINISH_S))
+                limit.reschedule(min(deadline, asyncio.get_running_loop().time() + _AFTER_FINISH_S))
 
     def _url(self) -> str:
         path = self.path()

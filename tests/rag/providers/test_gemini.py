@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import orjson
 import pytest
 
 from rag.core import Message, Outcome, Request, Settings, TokenLogprob, Usage
+from rag.providers import wire
 from rag.providers.catalog import vendors
 from rag.providers.failures import classify
 from rag.providers.gemini import GeminiProvider, GeminiReader, read_usage
@@ -288,3 +290,24 @@ def test_refusals(status: int, body: bytes, outcome: str, wait: float | None):
         failure = classify(status, {}, given)
         assert failure.outcome == outcome
         assert failure.retry_after_s == (None if wait is None else pytest.approx(wait, abs=0.01))
+
+
+async def test_a_finish_reason_in_every_event_cuts_nothing_off(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(wire, "_AFTER_FINISH_S", 0.2)
+    event = b'data: {"candidates":[{"content":{"parts":[{"text":"a"}]},"finishReason":"STOP"}]}\n\n'
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"}]}")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n")
+        for _ in range(6):
+            writer.write(event)
+            await writer.drain()
+            await asyncio.sleep(0.1)
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    async with server:
+        model = GeminiProvider("g", "m", f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+        completion = await model.complete(ask())
+        await model.close()
+    assert (completion.outcome, completion.text) == (Outcome.OK, "a" * 6)
