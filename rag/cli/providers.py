@@ -43,7 +43,7 @@ def list_providers(as_json: JsonOption = False, config: ConfigOption = None) -> 
     rows = [
         (
             f"{r.name}\n  {r.wire.partition(' ')[0]}",
-            f"{_key(r)}\n{r.base_url or 'on this machine'}",
+            f"{_key(r)}\n{r.base_url or ('on this machine' if r.local else 'where its class calls')}",
             _price_day(p),
         )
         for r, p in refs
