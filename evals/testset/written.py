@@ -30,7 +30,7 @@ from rag.refusals import refuses
 __all__ = ["RETRIEVED", "TRIES", "Told", "Writer"]
 
 TRIES = 3
-"""Candidates of a kind for each question wanted of it, at most."""
+"""Candidates of a kind for each question wanted of it, and of all kinds for each question, at most."""
 RETRIEVED = 8
 """Passages that are looked through for an answer to a question meant to have none."""
 _WAVE = 48
@@ -78,7 +78,10 @@ class Writer:
         held = Counter(item.kind for item in self.items)
         for kind in sorted(self._goal, key=lambda kind: kind is Kind.FACT):
             lack = self._goal[kind] - held[kind]
-            room = min(lack, self._goal[kind] * TRIES - self._tried[kind], _WAVE - len(wave))
+            tries = min(
+                self._goal[kind] * TRIES - self._tried[kind], self.wanted * TRIES - self._tried.total()
+            )
+            room = min(lack, tries, _WAVE - len(wave))
             taken = self.chooser.take(kind, max(room, 0))
             self._tried[kind] += len(taken)
             wave += taken

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Author", "write_firms"]
+__all__ = ["NAMES", "Author", "write_firms"]
 
 _FOUNDED = re.compile(r"(\w+) Limited was founded in (\d{4}) by ([A-Z]\w+ [A-Z]\w+)")
 _FILLER = (

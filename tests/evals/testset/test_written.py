@@ -19,7 +19,7 @@ from rag.config import Config, parse_config
 from rag.errors import RunError, UsageError
 from rag.quotes import find_quote
 from tests.evals.runs import MOCK_PRICE
-from tests.evals.testset.author import Author, write_firms
+from tests.evals.testset.author import NAMES, Author, write_firms
 from tests.fakes.script import Behaviour
 from tests.fakes.server import FakeServer
 
@@ -188,3 +188,13 @@ def test_a_forecast_calls_nobody_and_bounds_the_cost(make: Making, server: FakeS
     assert result.cost_usd is not None
     assert expected.cost_low_usd <= result.cost_usd <= expected.cost_high_usd
     assert result.calls <= expected.calls
+
+
+def test_a_model_that_writes_nothing_of_use_is_asked_no_more_than_forecast(
+    make: Making, server: FakeServer
+) -> None:
+    """What comparisons and others lack is asked as facts, but not on top of all tries."""
+    expected = forecast("firms", count=4, config=config_for(server), provider="lab:mock")
+    result = make(4, author=Author(garbles=NAMES))
+    assert result.items == ()
+    assert result.calls <= next(row.calls for row in expected.systems if row.name == "writing questions")
