@@ -41,8 +41,8 @@ class ByGroup:
 class Choices:
     """The multiple-choice replies of each system to a benchmark.
 
-    `verdicts` counts correct, wrong, unparsed, refused and failed replies; `rotated` is None where options
-    were shown in one order only.
+    `verdicts` counts correct, wrong, unparsed, refused and failed replies, and those not measured; `rotated`
+    is None where options were shown in one order only.
     """
 
     benchmark: str
@@ -99,7 +99,7 @@ def choices_made(run: RunData, parts: Sequence[Part]) -> tuple[Choices, ...]:
             Choices(
                 benchmark=part.summary.name,
                 verdicts={
-                    system: Counter(kind for _, score in pairs if (kind := verdict(score)))
+                    system: Counter(verdict(score) or "not measured" for _, score in pairs)
                     for system, pairs in scored.items()
                 },
                 letters={system: letter_histogram(pairs) for system, pairs in scored.items()},

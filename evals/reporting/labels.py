@@ -51,7 +51,7 @@ def place_labels(
 
     Args:
         figure: already drawn once, so that text can be measured.
-        panels: its axes; names stay inside their common frame.
+        panels: its axes; names stay inside their point's where they fit, else inside the common frame.
         points: what to name, in the order of `places`.
         places: where they are, in pixels of the figure.
         systems: fixes the colours.
@@ -59,13 +59,18 @@ def place_labels(
     """
     if not points:
         return
-    frame = _frame(panels)
+    frames = [_frame([axes]) for axes in panels]
     taken = [(x - 7, y - 7, x + 7, y + 7) for x, y in places]
     taken += [_whisker(panels, point, place) for point, place in zip(points, places, strict=True)]
-    taken += [*lines, *(_edge(axes) for axes in panels[1:])]
+    taken += lines
+    edges = [_edge(axes) for axes in panels[1:]]
     for point, (x, y) in zip(points, places, strict=True):
         width, height = _measure(figure, point.system)
-        box = _spot((x, y), (width, height), frame, taken)
+        # A name that strays into the next panel would seem to stand for a value there.
+        own = next((one for one in frames if one[0] - 3 <= x <= one[2] + 3), None)
+        fits = own is not None and own[2] - own[0] >= width
+        frame, walls = (own, edges) if own is not None and fits else (_frame(panels), [])
+        box = _spot((x, y), (width, height), frame, [*taken, *walls])
         taken.append(box)
         _write(figure, point.system, (x, y), box, style_of(systems, point.system)[0])
 

@@ -18,6 +18,7 @@
 
   for (const table of document.querySelectorAll("table.sortable")) {
     const heads = [...table.querySelectorAll("thead th")];
+    table.classList.add("sorts");
     heads.forEach((head, column) => {
       const button = document.createElement("button");
       button.type = "button";

@@ -78,6 +78,11 @@ class Heat:
     names: tuple[str, ...]
     rows: tuple[tuple[str, tuple[tuple[str, float | None, str], ...]], ...]
 
+    @property
+    def partial(self) -> bool:
+        """True where a cell misses some of its samples."""
+        return any(least for _, cells in self.rows for _, _, least in cells)
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Letters:
@@ -185,7 +190,7 @@ def _warmth(mean: float | None, bound: float | None) -> tuple[str, float | None,
 def letter_panel(choices: Choices, names: Sequence[str]) -> tuple[list[Bar], list[Letters]]:
     """Return what became of the replies, and which letters were chosen, system by system."""
     shown = [name for name in names if name in choices.letters]
-    kinds = ("correct", "wrong", "unparsed", "refused", "failed")
+    kinds = ("correct", "wrong", "unparsed", "refused", "failed", "not measured")
     bars = [_bar(name, {kind: choices.verdicts[name].get(kind, 0) for kind in kinds}) for name in shown]
     return bars, [_letters(choices, name) for name in shown if choices.letters[name].n]
 

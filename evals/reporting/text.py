@@ -25,6 +25,7 @@ __all__ = [
     "p_value",
     "plural",
     "score",
+    "short",
     "signed",
 ]
 
@@ -35,6 +36,11 @@ _NONE = "–"
 def score(value: float | None) -> str:
     """Return a score in 0..1 with three decimals."""
     return _NONE if value is None else f"{value:.3f}"
+
+
+def short(value: float | None) -> str:
+    """Return a score in 0..1 with two decimals and no leading zero, for narrow cells."""
+    return _NONE if value is None else f"{value:.2f}".removeprefix("0")
 
 
 def at_worst(mean: float | None, bound: float | None) -> str:

@@ -38,7 +38,10 @@ _NEUTRAL = "var(--soft)"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Bar:
-    """A row of a forest plot: the interval's place on the scale 0..1 in percent, and its figures."""
+    """A row of a forest plot: the interval's place on the scale 0..1 in percent, and its figures.
+
+    `bound` is the place of the mean if all that is missing were wrong, None where nothing is.
+    """
 
     name: str
     colour: str
@@ -48,8 +51,7 @@ class _Bar:
     mean: str
     interval: str
     n: str
-    missing: bool
-    bound: str
+    bound: float | None
     remark: str
 
 
@@ -252,6 +254,7 @@ def _bar(name: str, colour: str, result: MetricResult) -> _Bar:
     estimate = result.estimate
     low, high = (estimate.low, estimate.high) if estimate else (None, None)
     drawn = low is not None and high is not None
+    worst = text.at_worst(estimate.mean if estimate else None, result.mean_if_missing_wrong)
     return _Bar(
         name=name,
         colour=colour,
@@ -260,9 +263,8 @@ def _bar(name: str, colour: str, result: MetricResult) -> _Bar:
         point=_percent(estimate.mean) if estimate else None,
         mean=text.score(estimate.mean if estimate else None),
         interval=text.interval(low, high),
-        n=text.count(result.n, result.total),
-        missing=result.n < result.total,
-        bound=text.score(result.mean_if_missing_wrong),
+        n=f"{text.count(result.n, result.total)} {worst}".strip(),
+        bound=_percent(result.mean_if_missing_wrong) if worst else None,
         remark=next(iter(result.reasons), "not measured") if estimate is None else "",
     )
 

@@ -33,13 +33,14 @@ function look(frame) {
   const names = () => rows().map(row => row.cells[0].textContent);
   const heads = [...page.querySelectorAll("table.sortable th button")];
   const sorts = [];
+  const reachable = heads.length > 3 && heads.every(head => head.getBoundingClientRect().height >= 12);
   for (const column of [1, 3, 3]) { heads[column].click(); sorts.push(names()); }
   const box = page.querySelector("#filter input[type=checkbox]");
   box.click();
   const shown = [...page.querySelectorAll("details.sample")].filter(sample => !sample.hidden);
   const divided = shown.every(sample => sample.dataset.spread > 0);
   box.click();
-  Object.assign(found[frame.width], {sorts, divided});
+  Object.assign(found[frame.width], {sorts, divided, reachable});
   document.body.dataset.found = JSON.stringify(found);
 }
 </script>%s</body>"""
@@ -90,4 +91,5 @@ def test_it_looks_right_at_both_widths(tmp_path: Path) -> None:
         assert dear[0].startswith("groq"), "then the dearest"
         assert cheap[-1] == dear[-1] == "house-model", "an unknown price comes last in either order"
         assert seen["divided"]
+        assert seen["reachable"], "the leaderboard can be sorted at this width"
         assert seen["smallest"] >= 10.5, "text in plots stays readable"
