@@ -69,7 +69,7 @@ def judge_cost(judge: Judge, spec: RunSpec, systems: Sequence[System], passages:
 def _part(judge: Judge, rehearsal: _Rehearsal, spec: RunSpec) -> JudgeCost:
     """Return the share of one benchmark, scaled from some of its samples to all."""
     samples = rehearsal.benchmark.samples
-    some = samples[:: max(1, len(samples) // _LOOKED_AT)]
+    some = _some(samples)
     low, high = (
         [judge.request(wanted) for sample in some for wanted in rehearsal.asked(sample, size)]
         for size in ("low", "high")
@@ -89,6 +89,18 @@ def _part(judge: Judge, rehearsal: _Rehearsal, spec: RunSpec) -> JudgeCost:
         low_usd=None if cheap is None else cheap * scale,
         high_usd=None if dear is None else dear * scale,
     )
+
+
+def _some(samples: Sequence[Sample]) -> list[Sample]:
+    """Return samples spread over all, with the turns that follow them: later ones cost more."""
+    first = [sample for sample in samples if sample.follows is None]
+    chosen = {sample.id for sample in first[:: max(1, len(first) // _LOOKED_AT)]}
+    found = []
+    for sample in samples:
+        if sample.id in chosen or sample.follows in chosen:
+            chosen.add(sample.id)
+            found.append(sample)
+    return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -230,6 +230,17 @@ def test_the_forecast_holds_both_turns_and_their_verdicts(tmp_path: Path) -> Non
     assert 0 < spent <= forecast.systems[2].cost_high_usd
 
 
+def test_a_forecast_from_some_conversations_holds_both_of_their_turns(tmp_path: Path) -> None:
+    """Every so-maniest sample of a benchmark that alternates could be of first turns alone."""
+    questions = [{**QUESTIONS[0], "question_id": number} for number in range(1, 13)]
+    with FakeServer() as server:
+        for turn in (1, 2):
+            benchmark = {"name": "mt_bench", "data": "mt", "metrics": [f"judge_rating_turn_{turn}"]}
+            config = config_of(tmp_path, server, server, benchmarks=[benchmark])
+            write_data(tmp_path, questions)
+            assert evals.plan(config).systems[1].calls == 12
+
+
 def test_an_empty_first_answer_is_named_in_the_second_turn(tmp_path: Path) -> None:
     with FakeServer(Behaviour(text="   ")) as server, FakeServer(Behaviour(text="[[1]]")) as judge:
         evals.run(config_of(tmp_path, server, judge), out=tmp_path / "run")
