@@ -87,7 +87,7 @@ def _draw(
     for place, one in enumerate(series):
         shift = (place - (len(series) - 1) / 2) * min(_SPREAD, 0.5 / len(series))
         _line(axes, one, style_of(systems, one.system), shift)
-    _dress(axes, history, 8 if wide else 3)
+    _dress(axes, _dates(history, short=not wide), 8 if wide else 4)
 
 
 def _line(axes: Axes, one: Series, style: tuple[str, str], shift: float) -> None:
@@ -112,23 +112,23 @@ def _line(axes: Axes, one: Series, style: tuple[str, str], shift: float) -> None
         )
 
 
-def _dress(axes: Axes, history: History, most: int) -> None:
+def _dress(axes: Axes, dates: Sequence[str], most: int) -> None:
     axes.set_facecolor("none")
     axes.grid(visible=True, axis="y", color=FAINT, linewidth=0.6, alpha=0.5)
     axes.set_axisbelow(True)
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
-    count = len(history.runs)
+    count = len(dates)
     axes.set_xlim(-0.6, count - 0.4)
     step = -(-count // most)
     # Counted from the end, so that the latest run has its date.
     places = range((count - 1) % step, count, step)
-    axes.set_xticks([*places], [_dates(history)[place] for place in places])
+    axes.set_xticks([*places], [dates[place] for place in places])
 
 
-def _dates(history: History) -> list[str]:
+def _dates(history: History, *, short: bool) -> list[str]:
     """Return the day of each run, with the time where a day has several; its name where no date is known."""
-    days = [created[:10] for _, created in history.runs]
+    days = [created[5:10] if short else created[:10] for _, created in history.runs]
     if len(set(days)) < len(days):
         days = [created[5:16].replace("T", " ") for _, created in history.runs]
     return [day or name for day, (name, _) in zip(days, history.runs, strict=True)]
