@@ -49,11 +49,14 @@ class ExactSearch:
         self._matrix = np.concatenate([self._matrix, new]) if len(self._matrix) else new
 
     def search(self, vector: Vectors, k: int, rows: Sequence[int] | None) -> Scored:
-        """Return up to `k` (row, cosine similarity), best first; among `rows` (ascending) where given."""
+        """Return up to `k` (row, cosine similarity), best first; among `rows` where given.
+
+        `rows` may be older or newer than the last refresh: what only one of them holds is not found.
+        """
         if rows is None:
             return best(self._rows, np.vecdot(self._matrix, vector), k)
-        places = np.searchsorted(self._rows, np.array(rows, dtype=np.int64))
-        places = places[places < len(self._rows)]
+        asked = np.array(rows, dtype=np.int64)
+        places = np.flatnonzero(np.isin(self._rows, asked, assume_unique=True))
         return best(self._rows[places], np.vecdot(self._matrix[places], vector), k)
 
 
@@ -61,12 +64,8 @@ def scan(manifest: Manifest, vector: Vectors, k: int, rows: Sequence[int]) -> Sc
     """Return up to `k` (row, cosine similarity) among `rows`, read block by block: memory stays small."""
     kept: Scored = []
     for start in range(0, len(rows), BLOCK):
-        block = list(rows[start : start + BLOCK])
-        found = manifest.vectors(block)
-        if len(found) != len(block):
-            held = manifest.ids_of(block)
-            block = [row for row in block if row in held]
-        kept += best(np.array(block, dtype=np.int64), np.vecdot(found, vector), k)
+        held, found = manifest.vectors(rows[start : start + BLOCK])
+        kept += best(np.array(held, dtype=np.int64), np.vecdot(found, vector), k)
     return sorted(kept, key=lambda pair: (-pair[1], pair[0]))[:k]
 
 

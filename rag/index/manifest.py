@@ -232,18 +232,19 @@ class Manifest:
         query = " INTERSECT ".join([part] * len(where))
         return sorted(row[0] for row in self._db.execute(query, values))
 
-    def vectors(self, rows: Sequence[int]) -> Vectors:
-        """Return the vectors of ascending `rows`, float32 of shape (len(rows), dimension)."""
+    def vectors(self, rows: Sequence[int]) -> tuple[list[int], Vectors]:
+        """Return those of ascending `rows` that are held, and their vectors: float32 (rows, dimension)."""
         import numpy as np
 
-        blobs: list[bytes] = []
+        found: list[tuple[int, bytes]] = []
         for part in _parts(list(rows)):
-            found = self._db.execute(
-                f"SELECT vector FROM vectors WHERE row IN ({_marks(part)}) ORDER BY row",  # noqa: S608
+            found += self._db.execute(
+                f"SELECT row, vector FROM vectors WHERE row IN ({_marks(part)}) ORDER BY row",  # noqa: S608
                 part,
             )
-            blobs.extend(row[0] for row in found)
-        return np.frombuffer(b"".join(blobs), dtype=np.float32).reshape(-1, self.settings.dimension)
+        blob = b"".join(vector for _, vector in found)
+        matrix = np.frombuffer(blob, dtype=np.float32).reshape(-1, self.settings.dimension)
+        return [row for row, _ in found], matrix
 
     def vectors_after(self, row: int) -> tuple[list[int], bytes]:
         """Return the rows after `row`, ascending, and their vectors end to end."""
@@ -258,7 +259,7 @@ class Manifest:
             part = list(rows[start : start + BLOCK])
             ids = self.ids_of(part)
             held = [row for row in part if row in ids]
-            yield held, self.chunks([ids[row] for row in held]), self.vectors(held)
+            yield held, self.chunks([ids[row] for row in held]), self.vectors(held)[1]
 
 
 def holds_collection(folder: Path) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterable
 from pathlib import Path
 
 import chromadb
@@ -14,8 +15,10 @@ from hypothesis import strategies as st
 
 from rag.core import Chunk
 from rag.errors import CollectionError, LoadError, UnknownNameError
-from rag.index import FileState, Index
+from rag.index import FileState, Index, Where
 from rag.index.catalog import repair_collection, verify_collection
+from rag.index.exact import scan
+from rag.index.manifest import Manifest
 from tests.rag.index.making import DIMENSION, add, create, document, state, vector
 from tests.rag.index.making import settings as index_settings
 
@@ -353,3 +356,40 @@ def test_equal_scores_come_in_order_of_id(folder: Path) -> None:
         for found in (index.dense(np.ones(DIMENSION, dtype=np.float32), 40), index.lexical("same", 40)):
             assert [i for i, _ in found] == sorted(c.id for c in chunks)
     assert isinstance(chunks[0], Chunk)
+
+
+@pytest.mark.parametrize("exact_chunks", [50_000, 0])
+def test_what_is_removed_while_a_filter_is_obeyed_lets_nothing_else_in(
+    folder: Path, index: Index, monkeypatch: pytest.MonkeyPatch, exact_chunks: int
+) -> None:
+    rows_where = Manifest.rows_where
+
+    def then_removed(manifest: Manifest, where: Where) -> list[int]:
+        rows = rows_where(manifest, where)
+        with index.writer() as writer:
+            writer.remove(["a.md"])
+        return rows
+
+    monkeypatch.setattr(Manifest, "rows_where", then_removed)
+    with contextlib.closing(Index.open(folder, exact_chunks=exact_chunks)) as opened:
+        assert opened.dense(vector("As raposas correm no campo"), 3, {"topic": "animals"}) == []
+
+
+def test_a_passage_that_goes_while_all_are_scored_leaves_the_others_their_scores(
+    folder: Path, index: Index, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids_of = Manifest.ids_of
+
+    def after_a_removal(manifest: Manifest, rows: Iterable[int]) -> dict[int, str]:
+        if len(index.documents()) == 2:
+            with index.writer() as writer:
+                writer.remove(["b.md"])
+        return ids_of(manifest, rows)
+
+    with contextlib.closing(Index.open(folder, exact_chunks=0)) as opened:
+        with index.writer() as writer:
+            writer.remove(["a.md"])
+        monkeypatch.setattr(Manifest, "ids_of", after_a_removal)
+        # The moment between two reads cannot be met from outside.
+        found = dict(scan(opened._manifest, vector("Der schnelle Fuchs"), 5, [1, 2, 3, 4, 5]))
+    assert found[5] == pytest.approx(1.0, abs=1e-5)
