@@ -9,7 +9,7 @@ from typing import Any
 
 from evals.benchmarks.data import HUB_KEYS, open_data
 from evals.benchmarks.multiple_choice import letter_of
-from evals.benchmarks.rows import BadRows, refuse_keys, stratified
+from evals.benchmarks.rows import BadRows, kept_columns, refuse_keys, stratified
 from evals.core import Sample, SampleSet
 from evals.metrics.choices import letters
 from rag.answering import numbered_passages
@@ -116,6 +116,8 @@ def _sample(row: Any, number: int, template: str, benchmark: str) -> Sample:
     if not isinstance(row, Mapping):
         raise ValueError("no columns with names; CSV needs a header row with 'question'")  # noqa: TRY004  # a bad row, not a bad argument
     choices = tuple(str(choice) for choice in _list(row.get("choices")))
+    if len(choices) > len(letters(len(choices))):
+        raise ValueError(f"{len(choices)} choices, more than there are letters")
     lettered = "\n".join(f"{a}. {b}" for a, b in zip(letters(len(choices)), choices, strict=True))
     columns = {**{str(key): _shown(value) for key, value in row.items()}, "options": lettered}
     before, place, after = template.partition(_PASSAGES)
@@ -125,7 +127,7 @@ def _sample(row: Any, number: int, template: str, benchmark: str) -> Sample:
     question = str(row.get("question") or "").strip() or "".join(filled.values()).strip()
     if not question:
         raise ValueError("the prompt is empty")
-    others = {str(key): _shown(value) for key, value in row.items() if key not in _OWN and value is not None}
+    others = {key: _shown(value) for key, value in kept_columns(row, _OWN).items()}
     return Sample(
         id=_optional(row, "id") or _optional(row, "_id") or str(number),
         benchmark=benchmark,

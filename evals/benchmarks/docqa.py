@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from evals.benchmarks.rows import BadRows, data_path, files_sha256, read_rows, refuse_keys, stratified
+from evals.benchmarks.rows import (
+    BadRows,
+    data_path,
+    files_sha256,
+    kept_columns,
+    read_rows,
+    refuse_keys,
+    stratified,
+)
 from evals.core import Sample, SampleSet
 from evals.prompts import prompt_hash, render
 from rag.answering import answer_prompt_hash, answer_request
@@ -117,7 +125,7 @@ def _sample(row: Any, benchmark: str) -> Sample:
         relevant=_texts(row, "relevant"),
         cluster=_text(row, "cluster"),
         language=_text(row, "language"),
-        metadata={key: str(value) for key, value in row.items() if key not in known and value is not None},
+        metadata={key: str(value) for key, value in kept_columns(row, known).items()},
     )
 
 

@@ -10,7 +10,7 @@ import random
 import re
 import zlib
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -22,9 +22,20 @@ from evals.core import Sample
 from rag.config import BenchmarkConfig, Config
 from rag.errors import ConfigError, LoadError
 
-__all__ = ["BadRows", "data_path", "files_sha256", "read_rows", "read_text", "refuse_keys", "stratified"]
+__all__ = [
+    "BadRows",
+    "data_path",
+    "files_sha256",
+    "kept_columns",
+    "read_rows",
+    "read_text",
+    "refuse_keys",
+    "stratified",
+]
 
 _NAMED = 10
+# What metrics and reports go by in a sample's metadata; a user's column of that name means something else.
+_METADATA = frozenset({"entry_point", "item", "mode", "rotation", "turn"})
 _LONG_INTEGER = re.compile(rb"\d{19}")
 Row = tuple[str, Any]
 Note = Callable[[str, str], None]
@@ -81,6 +92,15 @@ class BadRows:
                 f"{self._max_share:g} allows: {named}"
             )
         return (f"{bad} of {bad + good} rows of {self._what} were left out: {named}", *excluded)
+
+
+def kept_columns(row: Mapping[str, Any], known: Collection[str]) -> dict[str, Any]:
+    """Return the columns of a user's row that are kept as metadata: not those `known`, nor empty ones."""
+    return {
+        str(key): value
+        for key, value in row.items()
+        if value is not None and key not in known and key not in _METADATA
+    }
 
 
 def refuse_keys(spec: BenchmarkConfig, allowed: Iterable[str]) -> None:

@@ -14,6 +14,7 @@ from typer.testing import CliRunner, Result
 
 import evals.cli  # adds its commands
 from evals.folder import RunFolder
+from evals.metrics.mt_bench import is_turn
 from rag.cli.app import app
 from tests.evals.loading import load
 
@@ -185,6 +186,27 @@ def test_rows_of_ones_own_without_an_answer_are_counted(tmp_path: Path) -> None:
     assert "a refusal counts as right" in warning
     (tmp_path / "d.jsonl").write_bytes(as_lines(*bare))
     assert load(tmp_path, name="custom", data="d.jsonl").warnings == ()
+
+
+@pytest.mark.parametrize("name", ["docqa", "custom"])
+def test_columns_of_ones_own_are_not_taken_for_ours(tmp_path: Path, name: str) -> None:
+    """With `turn` and `category` a row would be judged as MT-bench's, with `rotation` counted as turned."""
+    own = {"turn": 3, "category": "billing", "rotation": "weekly", "mode": "cloze", "item": 7, "kept": 1}
+    (tmp_path / "d.jsonl").write_bytes(as_lines({**row_of(name, 1), **own}))
+    (sample,) = load(tmp_path, name=name, data="d.jsonl").samples
+    assert not is_turn(sample)
+    assert {key: sample.metadata.get(key) for key in own} == {
+        **dict.fromkeys(own),
+        "category": "billing",
+        "kept": "1",
+    }
+
+
+def test_more_choices_than_letters_are_said(tmp_path: Path) -> None:
+    many = {**row_of("custom", 0), "choices": [str(n) for n in range(27)], "answers": "3"}
+    (tmp_path / "d.jsonl").write_bytes(as_lines(many, *(row_of("custom", n) for n in range(1, GOOD))))
+    (warning,) = load(tmp_path, name="custom", data="d.jsonl").warnings
+    assert "line 1: 27 choices, more than there are letters" in warning
 
 
 # ---------------------------------------------------------------- BEIR
