@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from evals.benchmarks.data import HUB_KEYS, open_data
 from evals.benchmarks.rows import BadRows, files_sha256, read_rows, refuse_keys, stratified
@@ -40,13 +40,17 @@ class MTBench:
     The judge is asked with the published prompts, for mathematics, coding and reasoning with the reference
     answer; `judge_rating` over all turns is MT-bench's score, a tenth of it. `data:` is FastChat's folder of
     `question.jsonl` and `reference_answer_gpt-4.jsonl` (or `reference_answer/gpt-4.jsonl`), or a file or hub
-    id with the columns `prompt_id`, `category`, `prompt` and `reference`. Each category is answered at its
-    published temperature, whatever the system's own. `limit` counts conversations.
+    id (`HuggingFaceH4/mt_bench_prompts`) with the columns `prompt_id`, `category`, `prompt` and `reference`.
+    Each category is answered at its published temperature, whatever the system's own. `limit` counts
+    conversations.
     """
 
     licence = "Apache-2.0"
     citation = "Zheng et al. 2023, Judging LLM-as-a-Judge with MT-Bench and Chatbot Arena, arXiv:2306.05685"
     default_metrics = ("judge_rating", "judge_rating_turn_1", "judge_rating_turn_2")
+    revisions: ClassVar[Mapping[str, str]] = {
+        "HuggingFaceH4/mt_bench_prompts": "e3a795c5e9a82ee40611c416b8a7786c73198991"
+    }
 
     def load(self, spec: BenchmarkConfig, config: Config) -> SampleSet:
         """Read the conversations; the second turn of question 81 is the sample `81-2`, after `81-1`.
@@ -113,7 +117,7 @@ class _Rows:
 def _rows(spec: BenchmarkConfig, config: Config) -> _Rows:
     folder = config.path(spec.data) if spec.data else None
     if folder is None or not (folder / _QUESTIONS).is_file():
-        data = open_data(spec, config)
+        data = open_data(spec, config, MTBench.revisions)
         bad = BadRows(data.name, config.limits.max_error_rate)
         split = data.read(spec.split or data.default_split, bad)
         rows = ((place, row) for _, place, row in split.rows)

@@ -96,21 +96,26 @@ def _benchmark(benchmark: BenchmarkSummary) -> dict[str, Any]:
 
 
 def _breakdown(report: Report, benchmark: str) -> dict[str, Any]:
-    groups = next((one for one in report.by_group if one.benchmark == benchmark), None)
     choices = next((one for one in report.choices if one.benchmark == benchmark), None)
     return {
-        "by_cluster": None
-        if groups is None
-        else {
-            "metric": groups.metric,
-            "clusters": dict(zip(groups.groups, groups.sizes, strict=True)),
-            **{
-                key: {name: dict(zip(groups.groups, means, strict=True)) for name, means in found.items()}
-                for key, found in (("means", groups.means), ("means_if_missing_wrong", groups.bounds))
-            },
-        },
+        "by_category": _groups(report, benchmark, "category", "categories"),
+        "by_cluster": _groups(report, benchmark, "cluster", "clusters"),
         "choices": None if choices is None else {name: _choices(choices, name) for name in choices.letters},
     }
+
+
+def _groups(report: Report, benchmark: str, by: str, several: str) -> dict[str, Any] | None:
+    for groups in report.by_group:
+        if (groups.benchmark, groups.by) == (benchmark, by):
+            return {
+                "metric": groups.metric,
+                several: dict(zip(groups.groups, groups.sizes, strict=True)),
+                **{
+                    key: {name: dict(zip(groups.groups, means, strict=True)) for name, means in found.items()}
+                    for key, found in (("means", groups.means), ("means_if_missing_wrong", groups.bounds))
+                },
+            }
+    return None
 
 
 def _choices(choices: Choices, system: str) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from evals.core import Sample, Score
     from evals.reporting.data import RunData
     from evals.reporting.part import Part
+    from evals.reporting.scoretable import ScoreTable
 
 __all__ = ["ByGroup", "Choices", "by_groups", "choices_made"]
 
@@ -24,13 +25,15 @@ _MOST_GROUPS = 120
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ByGroup:
-    """The leading metric by subject or document: `means[system][group]`, None where nothing was measured.
+    """The leading metric by groups of samples: `means[system][group]`, None where nothing was measured.
 
-    `bounds` are the means if all that is missing were wrong.
+    `by` says what makes a group: `"cluster"`, which is a subject or document, or the `"category"` that the
+    data set names. `bounds` are the means if all that is missing were wrong.
     """
 
     benchmark: str
     metric: str
+    by: str
     groups: tuple[str, ...]
     sizes: tuple[int, ...]
     means: Mapping[str, tuple[float | None, ...]]
@@ -52,33 +55,49 @@ class Choices:
 
 
 def by_groups(systems: Sequence[str], parts: Sequence[Part]) -> tuple[ByGroup, ...]:
-    """Return the leading metric of each benchmark by cluster, where its samples have some to share."""
-    found = []
-    for part in parts:
-        rows: dict[str, list[int]] = defaultdict(list)
-        for row, sample in enumerate(part.samples):
-            if sample.cluster is not None:
-                rows[sample.cluster].append(row)
-        if part.leading is None or not 1 < len(rows) <= min(_MOST_GROUPS, len(part.samples) // 2):
-            continue
-        means, bounds = (
-            {
-                system: tuple(_mean(table[rows[group], column]) for group in sorted(rows))
-                for column, system in enumerate(systems)
-            }
-            for table in (part.leading.values, part.leading.bound)
-        )
-        found.append(
-            ByGroup(
-                benchmark=part.summary.name,
-                metric=part.summary.leading or "",
-                groups=tuple(sorted(rows)),
-                sizes=tuple(len(rows[group]) for group in sorted(rows)),
-                means=means,
-                bounds=bounds,
-            )
-        )
-    return tuple(found)
+    """Return the leading metric of each benchmark by category and by cluster, where samples share some."""
+    return tuple(
+        _by_group(systems, part, part.leading, by, rows)
+        for part in parts
+        if part.leading is not None
+        for by, rows in _groupings(part.samples)
+        if 1 < len(rows) <= min(_MOST_GROUPS, len(part.samples) // 2)
+    )
+
+
+def _groupings(samples: Sequence[Sample]) -> Iterator[tuple[str, dict[str, list[int]]]]:
+    categories: dict[str, list[int]] = defaultdict(list)
+    clusters: dict[str, list[int]] = defaultdict(list)
+    for row, sample in enumerate(samples):
+        if "category" in sample.metadata:
+            categories[sample.metadata["category"]].append(row)
+        if sample.cluster is not None:
+            clusters[sample.cluster].append(row)
+    yield "category", categories
+    if not any(sample.follows for sample in samples):  # else a cluster is one conversation
+        yield "cluster", clusters
+
+
+def _by_group(
+    systems: Sequence[str], part: Part, table: ScoreTable, by: str, rows: Mapping[str, list[int]]
+) -> ByGroup:
+    groups = sorted(rows)
+    means, bounds = (
+        {
+            system: tuple(_mean(cells[rows[group], column]) for group in groups)
+            for column, system in enumerate(systems)
+        }
+        for cells in (table.values, table.bound)
+    )
+    return ByGroup(
+        benchmark=part.summary.name,
+        metric=part.summary.leading or "",
+        by=by,
+        groups=tuple(groups),
+        sizes=tuple(len(rows[group]) for group in groups),
+        means=means,
+        bounds=bounds,
+    )
 
 
 def choices_made(run: RunData, parts: Sequence[Part]) -> tuple[Choices, ...]:

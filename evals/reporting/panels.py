@@ -180,7 +180,8 @@ def heat_map(groups: ByGroup, names: Sequence[str]) -> Heat:
         )
         for place, group in enumerate(groups.groups)
     )
-    return Heat(title=f"{groups.benchmark}/{groups.metric}", names=tuple(names), rows=rows)
+    by = "category" if groups.by == "category" else "subject or document"
+    return Heat(title=f"{groups.benchmark}/{groups.metric} by {by}", names=tuple(names), rows=rows)
 
 
 def _warmth(mean: float | None, bound: float | None) -> tuple[str, float | None, str]:

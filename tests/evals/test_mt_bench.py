@@ -161,6 +161,23 @@ def test_the_second_turn_sees_the_first_answer(tmp_path: Path) -> None:
     ]
 
 
+def test_the_report_breaks_ratings_down_by_category(tmp_path: Path) -> None:
+    with FakeServer() as server, FakeServer(Behaviour(text="Rating: [[8]]")) as judge:
+        strict = Behaviour(text="Rating: [[2]]")
+        judge.script(strict, strict, default=Behaviour(text="Rating: [[8]]"))  # a conversation's turns
+        config = config_of(tmp_path, server, judge, limits={"concurrency": 1, "max_attempts": 1})
+        evals.run(config, out=tmp_path / "run")
+    found = json.loads(evals.report(tmp_path / "run", format="json"))["benchmarks"]["mt_bench"]
+    assert found["by_cluster"] is None  # a conversation is no subject
+    assert found["by_category"]["metric"] == "judge_rating"
+    assert found["by_category"]["categories"] == {"math": 2, "stem": 2, "writing": 2}
+    means = found["by_category"]["means"]["mock"]
+    assert sorted(means.values()) == pytest.approx([0.2, 0.8, 0.8])
+    page = evals.report(tmp_path / "run", format="html")
+    assert "mt_bench/judge_rating by category" in page
+    assert "writing (2)" in page
+
+
 def test_resume_asks_the_second_turn_with_the_first_answer_of_the_journal(tmp_path: Path) -> None:
     with FakeServer() as server, FakeServer(Behaviour(text="[[5]]")) as judge:
         ok, broken = Behaviour(), Behaviour(fault="server_error")
