@@ -94,7 +94,7 @@ def run(
 
     if dry_run:
         with unsafe_local_code(unsafe):
-            forecast = evals.plan(config, limit=limit, budget=budget)
+            forecast = evals.plan(config, limit=limit, budget=budget, cache=cache)
         if as_json:
             print_json(forecast.to_json())
         else:

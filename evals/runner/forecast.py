@@ -24,6 +24,7 @@ __all__ = ["Forecast", "SystemForecast", "plan"]
 
 _OUTPUT_WHEN_UNLIMITED = 1024
 _RETRIEVED = 6
+_STORED = "replies that are stored already cost nothing and are not taken off: the run may cost less"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -140,20 +141,26 @@ class Forecast:
 
 
 def plan(
-    config: Path | str | Config, *, limit: int | None = None, budget: Decimal | float | None = None
+    config: Path | str | Config,
+    *,
+    limit: int | None = None,
+    budget: Decimal | float | None = None,
+    cache: bool | None = None,
 ) -> Forecast:
     """Check a config as `run` does and say what the run will take; no provider is called.
 
-    Passages are retrieved for a few samples, and their length taken for all.
+    Passages are retrieved for a few samples, and their length taken for all. Arguments: as of `run`.
 
     Raises:
         UsageError: the config names something that does not exist or is missing; says what.
     """
     resolved, text = given_config(config, limit=limit, budget=budget)
+    resolved = resolved.with_cache(cache)
     spec = resolve_spec(resolved, text)
     systems = build_systems(resolved, None)
     check_modes(spec, systems)
     judges = build_judges(resolved, None) if spec.judged else ()
+    stored = () if resolved.reply_cache() is None else (_STORED,)
     collections = Collections(spec)
     try:
         return Forecast(
@@ -162,7 +169,7 @@ def plan(
                 *(_judge(judge, spec, systems, collections) for judge in judges),
             ),
             budget_usd=resolved.limits.budget_usd,
-            warnings=(*spec.warnings, *uncovered(resolved, systems)),
+            warnings=(*spec.warnings, *uncovered(resolved, systems), *stored),
         )
     finally:
         collections.close()

@@ -92,3 +92,13 @@ def test_dry_run_prints_a_table_and_json(tmp_path: Path) -> None:
     said = json.loads(in_process("eval", "run", str(path), "--dry-run", "--json").stdout)
     assert said["calls"] == 6
     assert Decimal(said["cost_low_usd"]) < Decimal(said["cost_high_usd"])
+
+
+def test_stored_replies_are_not_taken_off_and_that_is_said(tmp_path: Path) -> None:
+    write_questions(tmp_path / "questions.jsonl", 3)
+    config = run_config(tmp_path, "http://127.0.0.1:9/v1", systems=systems(PRICES[0]))
+    plain, caching = (evals.plan(config, cache=cache) for cache in (None, True))
+    assert caching.calls == plain.calls == 3
+    assert [note for note in caching.notes if note not in plain.notes] == [
+        "replies that are stored already cost nothing and are not taken off: the run may cost less"
+    ]
