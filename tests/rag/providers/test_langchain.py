@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
 import pytest
 
 from rag.core import Outcome
@@ -12,20 +15,25 @@ from tests.fakes.server import FakeServer
 from tests.rag.providers.conftest import KEY, ask
 
 
-def _forget_clients() -> None:
+@asynccontextmanager
+async def chat_openai(server: FakeServer, *, timeout_s: float) -> AsyncIterator[LangChainProvider]:
     """langchain-openai keeps HTTP clients by URL for the life of the process, beyond their event loop; a test
     whose server got the port of an earlier one would be given a dead connection."""
     from langchain_openai.chat_models import _client_utils
 
-    _client_utils._cached_async_httpx_client.cache_clear()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OPENAI_API_KEY", KEY)
+        patch.setenv("OPENAI_BASE_URL", server.base_url)
+        _client_utils._cached_async_httpx_client.cache_clear()
+        provider = LangChainProvider.load("langchain_openai:ChatOpenAI:mock", timeout_s=timeout_s)
+        yield provider
+        await provider._chat.root_async_client.close()
 
 
 @pytest.fixture
-def chat(server: FakeServer, monkeypatch: pytest.MonkeyPatch) -> LangChainProvider:
-    monkeypatch.setenv("OPENAI_API_KEY", KEY)
-    monkeypatch.setenv("OPENAI_BASE_URL", server.base_url)
-    _forget_clients()
-    return LangChainProvider.load("langchain_openai:ChatOpenAI:mock", timeout_s=5)
+async def chat(server: FakeServer) -> AsyncIterator[LangChainProvider]:
+    async with chat_openai(server, timeout_s=5) as provider:
+        yield provider
 
 
 async def test_text_usage_and_settings(chat: LangChainProvider, server: FakeServer):
@@ -63,13 +71,10 @@ async def test_exceptions_become_outcomes_without_hidden_retries(
     assert completion.retry_after_s == (2 if fault == "rate_limited" else None)
 
 
-async def test_the_timeout_is_ours(server: FakeServer, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setenv("OPENAI_API_KEY", KEY)
-    monkeypatch.setenv("OPENAI_BASE_URL", server.base_url)
-    _forget_clients()
+async def test_the_timeout_is_ours(server: FakeServer):
     server.script(default=Behaviour(fault="never_reply"))
-    chat = LangChainProvider.load("langchain_openai:ChatOpenAI:mock", timeout_s=0.3)
-    assert (await chat.complete(ask())).outcome is Outcome.TIMEOUT
+    async with chat_openai(server, timeout_s=0.3) as chat:
+        assert (await chat.complete(ask())).outcome is Outcome.TIMEOUT
 
 
 async def test_only_a_model_that_streams_has_a_time_to_first_token():
