@@ -84,8 +84,8 @@ def _basis(parts: Sequence[Part], metric: str | None) -> _Basis:
 
 
 def _candidate(system: SystemSummary, basis: _Basis, column: int, *, single: str | None) -> Candidate:
-    results = [system.metrics.get(name) for name in basis.metrics]
-    measured = [one.estimate for one in results if one is not None and one.estimate is not None]
+    results = [system.metrics[name] for name in basis.metrics]
+    measured = [one.estimate for one in results if one.estimate is not None]
     complete = len(measured) == len(basis.metrics)
     bounds = [table[:, column] for table in basis.tables]
     cell: Cell = system.overall if single is None else system.benchmarks[basis.parts[0].summary.name]
@@ -101,13 +101,14 @@ def _candidate(system: SystemSummary, basis: _Basis, column: int, *, single: str
         low=interval[0],
         high=interval[1],
         n=sum(one.n for one in measured),
-        total=sum(one.total for one in results if one is not None),
+        total=sum(one.total for one in results),
         usd_per_1k=cell.cost.per_1k_samples,
         total_p50_ms=cell.latency.total_p50,
         total_p95_ms=cell.latency.total_p95,
         timed=cell.latency.n,
         pareto=system.pareto,
         pareto_probability=system.pareto_probability,
+        unscored=tuple(one.name for one in results if one.estimate is None),
     )
 
 

@@ -27,7 +27,8 @@ class Candidate:
 
     `quality` is what holds if all that is missing were wrong, `mean` that of the `n` of `total` samples
     measured, with its interval. `from_best` compares the best of those that qualify with this one; `tied`
-    is True where chance explains the difference, and for the best itself.
+    is True where chance explains the difference, and for the best itself. `unscored` are the metrics of the
+    choice in which none of its answers was scored; it has no quality then.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Candidate:
     timed: int
     pareto: bool
     pareto_probability: float | None
+    unscored: tuple[str, ...] = ()
     qualifies: bool = False
     reasons: tuple[str, ...] = ()
     from_best: Comparison | None = None
@@ -76,7 +78,8 @@ class Choice:
 def objections(candidate: Candidate, limits: Limits) -> tuple[str, ...]:
     """Return why a system does not qualify, in words; nothing where it does."""
     if candidate.quality is None:
-        return ("nothing of it was scored",)
+        where = f" in {text.listed(candidate.unscored)}" if candidate.n else ""
+        return (f"nothing of it was scored{where}",)
     if candidate.quality == 0:
         return ("none of its answers was right",)
     return tuple(

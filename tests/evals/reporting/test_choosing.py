@@ -167,6 +167,14 @@ def test_a_benchmark_of_one_sample_leaves_the_spread_unknown() -> None:
     assert (other.from_best.low, other.from_best.minimum_detectable) == (None, None)
 
 
+def test_a_system_that_one_benchmark_scored_nothing_of_is_told_so() -> None:
+    first = known_run({"a": Known(scores=_scores(90)), "b": Known(scores=_scores(95))})
+    second = known_run({"a": Known(scores=_scores(50)), "b": Known(scores=[None] * N)})
+    choice = choose_system(_with_a_second(first, second))
+    assert choice.chosen == "a"
+    assert choice.ranking[1].reasons == ("nothing of it was scored in qb/exact_match",)
+
+
 def test_systems_without_a_common_sample_are_not_said_to_be_apart() -> None:
     run = known_run({"a": Known(scores=_scores(50)), "b": Known(scores=_scores(50, first=50))})
     not_asked = (Score(metric="exact_match", value=None, reason="no answer is known"),)
