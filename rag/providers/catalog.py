@@ -78,8 +78,14 @@ class Vendor:
 
         Raises:
             MissingKeyError: no variable holds it; names the variable and where to get a key.
+            ConfigError: no header can hold it.
         """
         value = next((os.environ[name] for name in self.key_env if os.environ.get(name)), "").strip()
+        if not value.isprintable():
+            raise ConfigError(
+                f"the key in {self.key_name} holds a line break or another control character; "
+                f"run 'export {self.key_name}=...' again with the key alone."
+            )
         if value or self.local or not self.key_env:
             return value or None
         name = self.key_env[0]

@@ -210,7 +210,10 @@ def checked_base_url(url: str) -> str:
         ConfigError: it is no http or https URL, or holds a user name or password, which belong in the
             environment.
     """
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:  # half an IPv6 address
+        parts = urlsplit("")
     if parts.scheme not in {"http", "https"} or not parts.hostname:
         raise ConfigError(f"base_url {one_line(url)!r} is not of the form http://HOST:PORT/v1.")
     if parts.username is not None:

@@ -125,7 +125,9 @@ async def test_connection_refused_names_the_place_and_nothing_secret():
     await model.close()
 
 
-@pytest.mark.parametrize("url", ["localhost:8080", "ftp://h/v1", "http://", "https://me:hunter22@host/v1"])
+@pytest.mark.parametrize(
+    "url", ["localhost:8080", "ftp://h/v1", "http://", "http://[::1/v1", "https://me:hunter22@host/v1"]
+)
 def test_an_unusable_base_url_is_refused_without_its_secret(url: str):
     with pytest.raises(ConfigError) as caught:
         OpenAIProvider("lab", "m", url)

@@ -54,6 +54,13 @@ def test_mistakes_name_their_cure(ref: str, error: type[Exception], words: str, 
     assert words in str(caught.value)
 
 
+def test_a_key_that_no_header_can_hold_is_refused_by_its_name(monkeypatch):
+    monkeypatch.setenv("LAB_KEY", "sk-first-half\nsecond-half")
+    with pytest.raises(ConfigError, match=r"LAB_KEY holds a line break") as caught:
+        resolve("lab", lab())
+    assert "half" not in str(caught.value)
+
+
 async def test_a_configured_provider_answers_and_has_its_price(server: FakeServer, monkeypatch):
     monkeypatch.setenv("LAB_KEY", KEY)
     config = lab(
