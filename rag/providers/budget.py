@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import threading
 from decimal import Decimal
 
@@ -84,10 +85,13 @@ def _wake(turn: asyncio.Future[None]) -> None:
 def upper_bound(price: Price | None, request: Request) -> Decimal:
     """Return the most that one attempt at `request` can cost, in USD.
 
-    No tokenizer in use makes more tokens than a text has UTF-8 bytes. Without `max_tokens` the output is
-    taken as 4,096 tokens. What runs here, or at an assumed rate per hour, is not paid to anyone: 0.
+    No tokenizer in use makes more tokens than a text has UTF-8 bytes. A schema for the reply is input too.
+    Without `max_tokens` the output is taken as 4,096 tokens. What runs here, or at an assumed rate per hour,
+    is not paid to anyone: 0.
     """
     tokens = sum(len(m.content.encode("utf-8", "replace")) + _TOKENS_PER_MESSAGE for m in request.messages)
+    if request.settings.response_schema is not None:
+        tokens += len(json.dumps(request.settings.response_schema, separators=(",", ":"), default=dict))
     return most(price, tokens, request.settings.max_tokens or _OUTPUT_WHEN_UNLIMITED) or Decimal(0)
 
 

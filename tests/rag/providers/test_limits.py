@@ -276,6 +276,8 @@ def test_the_upper_bound_is_an_upper_bound():
     request = ask("ação " * 100, max_tokens=10)
     assert upper_bound(PRICE, request) == Decimal(700 + 16 + 2 * 10) / 1_000_000
     assert upper_bound(FREE, request) == upper_bound(None, request) == 0
+    held_to = ask("ação " * 100, max_tokens=10, response_schema={"type": "object"})
+    assert upper_bound(PRICE, held_to) == Decimal(700 + 16 + 17 + 2 * 10) / 1_000_000  # it is input too
 
 
 @pytest.mark.parametrize("fault", ["rate_limited", "overloaded", "server_error", "fin", "never_reply"])
