@@ -256,6 +256,7 @@ def _deliver(turn: asyncio.Future[Slot], result: Slot | HeldBackError) -> None:
 
 _Key = tuple[str, str, int, int | None, int | None]
 _LIMITERS: WeakValueDictionary[_Key, Limiter] = WeakValueDictionary()
+_limiters_lock = threading.Lock()
 
 
 def shared_limiter(base_url: str, key_env: str | None, limits: LimitsConfig, *, name: str) -> Limiter:
@@ -267,7 +268,8 @@ def shared_limiter(base_url: str, key_env: str | None, limits: LimitsConfig, *, 
         limits.requests_per_minute,
         limits.tokens_per_minute,
     )
-    limiter = _LIMITERS.get(key)
-    if limiter is None:
-        limiter = _LIMITERS[key] = Limiter(limits, name=name)
-    return limiter
+    with _limiters_lock:
+        limiter = _LIMITERS.get(key)
+        if limiter is None:
+            limiter = _LIMITERS[key] = Limiter(limits, name=name)
+        return limiter
