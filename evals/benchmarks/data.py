@@ -140,6 +140,7 @@ class _Hub:
         self._subset = subset
         self._revision = revision
         self._splits: Any = None
+        self._told = False
 
     @property
     def default_split(self) -> str:
@@ -148,10 +149,13 @@ class _Hub:
     def has(self, split: str) -> bool:
         return split in self._load()
 
-    def read(self, split: str, bad: BadRows) -> Split:  # noqa: ARG002  # the hub's rows are typed already
+    def read(self, split: str, bad: BadRows) -> Split:
         splits = self._load()
         if split not in splits:
             raise UnknownNameError("split", split, splits, f"(in {self.name})")
+        if self._revision is None and not self._told:
+            bad.warn(f"{self._id} was taken as it is today; pin what is asked with 'revision:'")
+            self._told = True
         table = splits[split]
         rows = ((None, f"{self.name} {split} row {n}", row) for n, row in enumerate(table))
         return Split(name=split, rows=rows, sha256=f"fingerprint:{table._fingerprint}")  # noqa: SLF001

@@ -54,6 +54,7 @@ class BadRows:
         self._max_share = max_share
         self._problems: list[str] = []
         self._excluded: Counter[str] = Counter()
+        self._warnings: list[str] = []
 
     @property
     def total(self) -> int:
@@ -68,8 +69,12 @@ class BadRows:
         """Count a row that is as it should be, but cannot be asked: `"needs an image"`."""
         self._excluded[reason] += 1
 
+    def warn(self, text: str) -> None:
+        """Note what is to be known of the data as a whole."""
+        self._warnings.append(text)
+
     def settle(self, good: int) -> tuple[str, ...]:
-        """Return warnings that name the bad rows and count the excluded ones.
+        """Return warnings that name the bad rows and count the excluded ones, then what else was noted.
 
         Raises:
             LoadError: too many rows are bad, or none is good; names the first of them.
@@ -79,8 +84,9 @@ class BadRows:
             f"{n} of {good + bad + self._excluded.total()} rows of {self._what} are not asked: {reason}"
             for reason, n in self._excluded.items()
         )
+        others = (*excluded, *self._warnings)
         if not bad and good:
-            return excluded
+            return others
         named = "; ".join(self._problems[:_NAMED]) + ("; ..." if bad > _NAMED else "")
         if not good:
             raise LoadError(
@@ -91,7 +97,7 @@ class BadRows:
                 f"{bad} of {bad + good} rows of {self._what} cannot be used, more than max_error_rate "
                 f"{self._max_share:g} allows: {named}"
             )
-        return (f"{bad} of {bad + good} rows of {self._what} were left out: {named}", *excluded)
+        return (f"{bad} of {bad + good} rows of {self._what} were left out: {named}", *others)
 
 
 def kept_columns(row: Mapping[str, Any], known: Collection[str]) -> dict[str, Any]:
