@@ -10,8 +10,9 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
 from evals.folder import RunFolder
+from evals.metrics.catalog import metric_info
 from rag.config import Config, GateConfig
-from rag.errors import StoppedError, UnknownNameError, UsageError
+from rag.errors import ConfigError, StoppedError, UnknownNameError, UsageError
 
 if TYPE_CHECKING:
     from evals.reporting.data import RunData
@@ -45,6 +46,7 @@ def check_gates(config: Config, metrics: Mapping[str, Sequence[str]]) -> None:
 
     Raises:
         UnknownNameError: a gate names a metric or a system that the run lacks; suggests the nearest.
+        ConfigError: the metric needs passages, and no system of the gate is given any.
         RunError: `no_regression_from` is no run folder.
     """
     known = [f"{benchmark}/{metric}" for benchmark, names in metrics.items() for metric in names]
@@ -54,8 +56,24 @@ def check_gates(config: Config, metrics: Mapping[str, Sequence[str]]) -> None:
             raise UnknownNameError("metric", name, known, "A gate is named BENCHMARK/METRIC.")
         if gate.system is not None and gate.system not in systems:
             raise UnknownNameError("system", gate.system, systems, f"The gate of {name} names it.")
+        if not _bound_by(name, gate, config):
+            raise ConfigError(
+                f"the gate of {name} can never be kept: the metric needs passages, and "
+                f"{gate.system or 'every system'} is asked without; name a system with 'rag:'."
+            )
         if gate.no_regression_from is not None:
             RunFolder.open(config.path(gate.no_regression_from))
+
+
+def _bound_by(name: str, gate: GateConfig, config: Config) -> list[str]:
+    """Return the systems of a gate: the one it names, else all that may have a value of its metric."""
+    passages = metric_info(name.partition("/")[2]).needs_passages
+    return [
+        system.name
+        for system in config.systems
+        if gate.system in (None, system.name)
+        and not (passages and system.provider is not None and system.rag is None)
+    ]
 
 
 def judge_gates(folder: RunFolder, spec: RunSpec, result: RunResult) -> RunResult:
@@ -76,7 +94,9 @@ def judge_gates(folder: RunFolder, spec: RunSpec, result: RunResult) -> RunResul
     verdicts = tuple(
         verdict
         for name, gate in config.gates.items()
-        for verdict in _verdicts(name, gate, systems, data, config)
+        for verdict in _verdicts(
+            name, gate, {system: systems[system] for system in _bound_by(name, gate, config)}, data, config
+        )
     )
     write_junit(folder, verdicts)
     folder.update(gates=[asdict(verdict) for verdict in verdicts])
@@ -94,11 +114,11 @@ def judge_gates(folder: RunFolder, spec: RunSpec, result: RunResult) -> RunResul
 def _verdicts(
     name: str, gate: GateConfig, systems: Mapping[str, SystemSummary], data: RunData, config: Config
 ) -> Iterator[GateVerdict]:
-    for system in [gate.system] if gate.system is not None else systems:
+    for system in systems.values():
         for bound in ("min", "max"):
             limit: float | None = getattr(gate, bound)
             if limit is not None:
-                yield _bounded(name, systems[system], bound, limit)
+                yield _bounded(name, system, bound, limit)
     if gate.no_regression_from is not None:
         yield from _unchanged(name, gate, systems, data, config)
 
@@ -134,10 +154,9 @@ def _unchanged(
     from evals.reporting.rundiff import compare_runs, gain
 
     assert gate.no_regression_from is not None
-    wanted = [gate.system] if gate.system is not None else [*systems]
     chosen = replace(
         data,
-        systems=[system for system in data.systems if system.name in wanted],
+        systems=[system for system in data.systems if system.name in systems],
         benchmarks=[one for one in data.benchmarks if one.name == name.partition("/")[0]],
     )
     before = load_run(config.path(gate.no_regression_from))
@@ -149,7 +168,7 @@ def _unchanged(
         found, trouble = {}, str(exc)
     else:
         found = {c.system: c.comparison for c in diff.changes if c.comparison.metric == name}
-    for system in wanted:
+    for system in systems:
         comparison = found.get(system)
         passed, reason = False, trouble
         if gate.system is None and system not in had:

@@ -15,6 +15,7 @@ import evals.cli
 from evals.runner.gates import GateVerdict
 from evals.runner.junit import junit_xml
 from rag.cli.app import app
+from rag.errors import ConfigError
 from tests.evals.runs import run_config, run_data, write_questions
 from tests.fakes.script import Behaviour
 from tests.fakes.server import FakeServer
@@ -131,6 +132,35 @@ def test_no_regression_from_an_earlier_run(tmp_path: Path) -> None:
     failed = given("named", 20, gates=named, also=[{"name": "new", "recorded": "answers.jsonl"}])
     assert failed.exit_code == 3
     assert "share no system" in failed.gates[0].reason
+
+
+def test_a_gate_on_passages_leaves_closed_books_alone(tmp_path: Path) -> None:
+    """Of answers given elsewhere nobody knows beforehand whether they come with passages."""
+    write_questions(tmp_path / "questions.jsonl", 2)
+    (tmp_path / "answers.jsonl").write_text(
+        '{"id": "q0000", "answer": "0"}\n{"id": "q0001", "answer": "1"}\n'
+    )
+    given = {"name": "given", "recorded": "answers.jsonl"}
+    closed = {"name": "closed", "provider": "lab:mock"}
+    with FakeServer() as server:
+
+        def config(systems: list[dict[str, str]], **gate: Any) -> Any:
+            return run_config(
+                tmp_path,
+                server.base_url,
+                systems=systems,
+                benchmarks=[{"name": "docqa", "data": "questions.jsonl", "metrics": ["k_precision"]}],
+                gates={"docqa/k_precision": {"min": 0.5, **gate}},
+            )
+
+        verdicts = evals.run(config([given, closed]), out=tmp_path / "r").gates
+        assert [(v.system, v.reason) for v in verdicts] == [("given", "nothing was scored")]
+        with pytest.raises(ConfigError, match="every system is asked without; name a system with 'rag:'"):
+            evals.plan(config([closed]))
+        with pytest.raises(
+            ConfigError, match="never be kept: the metric needs passages, and closed is asked"
+        ):
+            evals.plan(config([given, closed], system="closed"))
 
 
 def test_junit_says_what_xml_can_say() -> None:
