@@ -25,7 +25,6 @@ __all__ = [
 
 Verdict = Literal["correct", "wrong", "unparsed", "refused", "failed"]
 _FEWEST_EXPECTED = 5.0  # Cochran's rule for a chi-square test
-_NOT_READ = frozenset({"unparsed", "refused"})
 _OUTCOMES = frozenset(str(outcome) for outcome in Outcome)
 _AROUND = " \t\n\r*_`\"'([{<$.:)]}>"
 
@@ -39,15 +38,16 @@ def read_choice(sample: Sample, record: Record) -> Choice:
     characters as lm-evaluation-harness's `acc_norm`). Otherwise what `extract_choice` reads.
 
     Raises:
-        LookupError: the mode needs log probabilities and the reply has none.
+        LookupError: the mode needs log probabilities, and a reply that is no refusal has none.
     """
     mode = sample.metadata.get("mode")
+    refused = Choice(letter=None, rule="refused")
     if mode not in {"logprob", "letters", "cloze"}:
         choice = extract_choice(record.answer, sample.choices)
-        if choice.letter is None and record.completion.outcome is Outcome.REFUSAL:
-            return Choice(letter=None, rule="refused")
-        return choice
+        return refused if choice.letter is None and record.completion.outcome is Outcome.REFUSAL else choice
     if not record.completion.logprobs:
+        if record.completion.outcome is Outcome.REFUSAL:
+            return refused
         raise LookupError("the reply has no log probabilities; this provider gives none: use mode generate")
     if mode == "logprob":
         return _likeliest_letter(sample, record)

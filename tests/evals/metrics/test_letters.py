@@ -54,6 +54,13 @@ def test_a_reply_without_log_probabilities_is_no_wrong_answer(mode: str) -> None
     assert "use mode generate" in found.error
 
 
+@pytest.mark.parametrize("mode", ["generate", "logprob", "cloze"])
+def test_a_refusal_is_scored_as_it_stands_in_every_mode(mode: str) -> None:
+    item = sample("B", choices=CITIES, metadata={"mode": mode})
+    found = score("accuracy", item, record("", Outcome.REFUSAL))
+    assert (found.value, found.reason, found.error) == (0.0, "refused", None)
+
+
 def test_cloze_takes_the_option_likeliest_for_its_length() -> None:
     item = sample("D", choices=CITIES, metadata={"mode": "cloze"})
     likelihoods = (-6.0, -6.0, -5.0, -7.0)  # a character: -1.2, -1.0, -1.25, -0.875
