@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["BudgetSpentError", "Client", "open_client"]
 
 _ONE_AT_A_TIME = frozenset({"local"})
+_OPEN_FILES = 10_240  # above the users that a level may have; macOS grants no more, whatever its limit says
 
 
 class BudgetSpentError(Exception):
@@ -124,11 +125,12 @@ def open_client(plan: LoadPlan, config: Config, budget: Budget | None = None) ->
 
 
 def _allow_open_files() -> None:
-    """Raise this process's soft limit on open files to the hard one: a connection is one."""
+    """Raise this process's soft limit on open files as far as connections need: each is one."""
     try:
         import resource
     except ImportError:  # not on Windows, which has no such limit
         return
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if hard not in {soft, resource.RLIM_INFINITY}:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    wanted = _OPEN_FILES if hard == resource.RLIM_INFINITY else min(_OPEN_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

@@ -13,8 +13,9 @@ import sys
 import threading
 from dataclasses import asdict
 from decimal import Decimal
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from evals.load.client import Client, open_client
 from evals.load.drive import Leg, Tally, drive
@@ -33,6 +34,7 @@ _TELL_S = 0.2
 
 def main() -> None:
     """Serve legs until standard input ends."""
+    _channel()
     job = json.loads(sys.stdin.readline())
     given = job["plan"]
     budget = None if given["budget_usd"] is None else Budget(Decimal(given.pop("budget_usd")))
@@ -85,9 +87,17 @@ def _tuples(data: dict[str, Any]) -> dict[str, Any]:
     return {key: tuple(value) if isinstance(value, list) else value for key, value in data.items()}
 
 
+@cache
+def _channel() -> TextIO:
+    """Libraries print; what the parent reads is a descriptor that they do not know."""
+    channel = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    return channel
+
+
 def _say(message: dict[str, Any]) -> None:
-    sys.stdout.write(json.dumps(message) + "\n")
-    sys.stdout.flush()
+    _channel().write(json.dumps(message) + "\n")
+    _channel().flush()
 
 
 if __name__ == "__main__":

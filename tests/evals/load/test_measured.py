@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import resource
 import statistics
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from evals.load.client import _allow_open_files as allow_open_files
 from evals.load.figures import figures_of
 from evals.load.plan import LoadPlan
 from evals.load.run import LevelResult, LoadResult, Run
@@ -152,7 +155,25 @@ def test_the_budget_is_kept(server: FakeServer) -> None:
         measure(server.base_url, concurrencies=(4,), requests=200, budget_usd=0.00001)
 
 
-def test_processes_share_the_requests_and_their_figures_are_merged(server: FakeServer) -> None:
+_CHATTER = """
+import sys, threading, time
+
+def chatter():
+    while "rag.providers.openai" not in sys.modules:
+        time.sleep(0.001)
+    for _ in range(50):
+        print("a library says", flush=True)
+        time.sleep(0.002)
+
+threading.Thread(target=chatter, daemon=True).start()
+"""
+
+
+def test_processes_share_the_requests_and_their_figures_are_merged(
+    server: FakeServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text(_CHATTER)  # what a library prints is no figure
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     server.script(default=Behaviour(latency_s=0.05))
     result = measure(server.base_url, concurrencies=(6,), requests=60, warmup=6, processes=2)
     level = only(result)
@@ -164,6 +185,15 @@ def test_processes_share_the_requests_and_their_figures_are_merged(server: FakeS
     figures = figures_of(level.shots)
     assert figures.max_in_flight == server.counters.max_in_flight == 6
     assert figures.requests_per_s > 1.2 * 3 / 0.06, "the two ran at the same time"
+
+
+def test_a_limit_on_open_files_is_raised_as_far_as_it_can_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[int, int]] = []
+    monkeypatch.setattr(resource, "setrlimit", lambda _, limits: asked.append(limits))
+    for limits in ((256, resource.RLIM_INFINITY), (256, 4096), (1_000_000, 1_000_000)):
+        monkeypatch.setattr(resource, "getrlimit", lambda _, limits=limits: limits)
+        allow_open_files()
+    assert asked == [(10_240, resource.RLIM_INFINITY), (4096, 4096)]
 
 
 def test_a_busy_client_is_given_processes(server: FakeServer, monkeypatch: pytest.MonkeyPatch) -> None:
