@@ -25,9 +25,10 @@ class Noise(DocQA):
     """Questions over a collection, with `noise` irrelevant passages among those that a system is shown.
 
     Rows are those of `docqa`, of which the answerable ones are asked. Mode `robustness`: of the `k` passages
-    of the system's setting, `noise` are irrelevant and the others hold the answer (one at least); a benchmark
-    entry for each amount of noise shows how answers change. Mode `rejection`: all are irrelevant (`noise` of
-    them, by default `k`), and the right reply is a refusal.
+    of the system's setting, `noise` are irrelevant and the others hold the answer: one at least, so that a
+    `noise` of `k` or more shows one passage more than that. A benchmark entry for each amount of noise shows
+    how answers change. Mode `rejection`: all are irrelevant (`noise` of them, by default `k`), and the right
+    reply is a refusal.
 
     A passage is relevant where it comes from a document or page that the row names and holds an accepted
     answer (either is enough where none does both). Irrelevant are the best ranked of the others that hold no

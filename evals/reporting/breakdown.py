@@ -71,8 +71,10 @@ def _groupings(samples: Sequence[Sample]) -> Iterator[tuple[str, dict[str, list[
     for row, sample in enumerate(samples):
         if "category" in sample.metadata:
             categories[sample.metadata["category"]].append(row)
-        if sample.cluster is not None:
-            clusters[sample.cluster].append(row)
+        # Asked in several orders an item may be the cluster (`evals.benchmarks.variants`).
+        group = sample.metadata["subject"] if "rotation" in sample.metadata else sample.cluster
+        if group:
+            clusters[group].append(row)
     yield "category", categories
     if not any(sample.follows for sample in samples):  # else a cluster is one conversation
         yield "cluster", clusters

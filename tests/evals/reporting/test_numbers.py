@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from decimal import Decimal
 
 import pytest
 
+from evals.benchmarks.variants import rotated
 from evals.codec import Key
-from evals.core import NOT_ASKED, Record
+from evals.core import NOT_ASKED, Record, Sample
 from evals.metrics import load_metrics, score_record
 from evals.reporting import render
 from evals.reporting.data import BenchmarkFacts, RunData, SystemFacts
@@ -400,3 +402,32 @@ def test_every_format_stands_thin_runs(run: RunData) -> None:
     for name in FORMATS:
         text = render(built, name)
         assert "nan" not in text.lower().replace("tenant", "")
+
+
+def test_items_asked_in_several_orders_are_grouped_by_subject() -> None:
+    """Too few subjects make each item a cluster; a table of items would tell nobody anything."""
+    options = ("w", "x", "y", "z")
+    items = [
+        sample("A", id=f"{subject}/{n}", benchmark="mcq", choices=options, cluster=subject)
+        for subject in ("law", "physics")
+        for n in range(20)
+    ]
+    run = _run({"x": [RIGHT] * 80 + [WRONG] * 80})
+    found = build_report(_renamed(run, rotated(items, 4)))
+    assert found.benchmarks[0].clusters == 40
+    (table,) = found.by_group
+    assert (table.groups, table.sizes, table.means["x"]) == (("law", "physics"), (80, 80), (1.0, 0.0))
+
+
+def _renamed(run: RunData, samples: Sequence[Sample]) -> RunData:
+    """The run as if it had asked these samples in place of its own."""
+    names = dict(zip((s.id for s in run.samples), samples, strict=True))
+    return replace(
+        run,
+        samples=samples,
+        records=[replace(r, sample_id=names[r.sample_id].id) for r in run.records],
+        scores={
+            Key(benchmark=k.benchmark, sample_id=names[k.sample_id].id, system=k.system, repeat=k.repeat): v
+            for k, v in run.scores.items()
+        },
+    )
