@@ -94,8 +94,11 @@ class LikelihoodWire:
         return [int(token) for token in reply["tokens"]]
 
     async def _continuation(self, prompt: str, start: Sequence[int], text: str, clock: Clock) -> list[int]:
-        """Return the tokens that `text` adds to those of `prompt`."""
-        return (await self._tokens(prompt + text, clock))[len(start) :]
+        """Return the tokens that `text` adds to those of `prompt`; none would be a probability of one."""
+        added = (await self._tokens(prompt + text, clock))[len(start) :]
+        if not added:
+            raise WireError(Outcome.BAD_REQUEST, f"the continuation {text!r} adds no token to the prompt")
+        return added
 
     async def _logprob(self, before: Sequence[int], token: int, clock: Clock) -> float:
         said = await self._forced(before, token, clock, n_probs=1)

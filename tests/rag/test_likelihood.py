@@ -55,6 +55,12 @@ async def test_the_likelihood_is_the_models_own(provider: LocalProvider) -> None
     assert reply.timing.total_s is not None
 
 
+async def test_what_adds_no_token_is_not_certain(provider: LocalProvider) -> None:
+    reply = await provider.complete(scoring("", " Paris"))
+    assert (reply.outcome, reply.logprobs) == (Outcome.BAD_REQUEST, ())
+    assert "'' adds no token" in reply.error
+
+
 async def test_scores_do_not_depend_on_what_was_scored_before(provider: LocalProvider) -> None:
     first = await provider.complete(scoring(" Paris", " a large city in the north"))
     again = await provider.complete(scoring(" a large city in the north", " Paris"))
