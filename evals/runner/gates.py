@@ -135,7 +135,10 @@ def _bounded(name: str, system: SystemSummary, bound: str, limit: float) -> Gate
             if passed
             else ("below" if bound == "min" else "above")
         )
-        reason = f"{value:.4g}{_missing(result)}, {relation} {limit:g}"
+        shown = f"{value:.4g}"
+        if float(shown) == limit != value:  # "0.5, below 0.5" would say nothing
+            shown = repr(value)
+        reason = f"{shown}{_missing(result)}, {relation} {limit:g}"
     label = f"{_LABELS[bound]} {limit:g}"
     return GateVerdict(metric=name, system=system.name, bound=label, passed=passed, reason=reason)
 

@@ -72,6 +72,21 @@ def test_gates_that_hold_exit_0(tmp_path: Path) -> None:
     assert (result.exit_code, [v.reason for v in result.gates]) == (0, ["0, at least 0"])
 
 
+def test_a_value_just_below_is_told_from_its_bound(tmp_path: Path) -> None:
+    """Two of three are right; the bound is that share, rounded up in the fifth place."""
+    write_questions(tmp_path / "questions.jsonl", 3)
+    rows = [{"id": f"q{n:04}", "answer": str(n if n < 2 else -1)} for n in range(3)]
+    (tmp_path / "answers.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    config = run_config(
+        tmp_path,
+        "http://127.0.0.1:9",
+        systems=[{"name": "given", "recorded": "answers.jsonl"}],
+        gates={"docqa/exact_match": {"min": 0.6667}},
+    )
+    (verdict,) = evals.run(config, out=tmp_path / "r").gates
+    assert verdict.reason == "0.6666666666666666, below 0.6667"
+
+
 def test_what_is_missing_counts_as_wrong(tmp_path: Path) -> None:
     write_questions(tmp_path / "questions.jsonl", 10)
     with FakeServer() as server:
