@@ -152,7 +152,12 @@ def _money(system: SystemSummary) -> list[str]:
     cost = system.overall.cost
     found = []
     if cost.total is None and system.overall.received:
-        found.append(f"{system.name}: its price is unknown, and so is what it cost.")
+        if system.price is None:
+            found.append(f"{system.name}: its price is unknown, and so is what it cost.")
+        else:
+            answered = any(Outcome(name).answered for name in system.overall.outcomes)
+            why = "replies came without usage" if answered else "calls that fail do not tell their usage"
+            found.append(f"{system.name}: what it cost is unknown: {why}.")
     elif cost.unpriced:
         found.append(
             f"{system.name}: its cost leaves out {text.plural(cost.unpriced, 'failed call')} "

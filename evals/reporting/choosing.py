@@ -11,10 +11,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from evals.metrics.catalog import metric_info
+from evals.reporting import text
 from evals.reporting.calibrated import calibrations
 from evals.reporting.compare import LEVEL
 from evals.reporting.data import RunData
-from evals.reporting.model import Cell, Comparison, SystemSummary
+from evals.reporting.model import Cell, Comparison, MetricResult, SystemSummary
 from evals.reporting.numbers import summarise_systems
 from evals.reporting.part import CONFIDENCE, RESAMPLES, Part, leading_parts, read_parts
 from evals.reporting.reasons import why
@@ -46,8 +47,9 @@ def choose_system(run: RunData, *, metric: str | None = None, limits: Limits | N
 
     Raises:
         UnknownNameError: the run has no such metric; names the nearest.
-        UsageError: nothing in the run says what is right, or of the metric less is better.
+        UsageError: nothing in the run is scored or says what is right, or of the metric less is better.
     """
+    _check_scored(run)
     parts = read_parts(run)
     basis = _basis(parts, metric)
     systems = summarise_systems(run, parts)
@@ -58,6 +60,15 @@ def choose_system(run: RunData, *, metric: str | None = None, limits: Limits | N
         reasons = objections(candidate, limits)
         found.append(replace(candidate, qualifies=not reasons, reasons=reasons))
     return _choice(run, basis, limits, found)
+
+
+def _check_scored(run: RunData) -> None:
+    if not run.samples:
+        raise UsageError("the run has no samples; there is nothing to choose by.")
+    if not run.records:
+        raise UsageError("no reply was received: go on with 'ragassay eval resume', then choose.")
+    if not run.scores:
+        raise UsageError("no reply is scored: 'ragassay eval rescore' does it; then choose.")
 
 
 def _basis(parts: Sequence[Part], metric: str | None) -> _Basis:
@@ -108,8 +119,12 @@ def _candidate(system: SystemSummary, basis: _Basis, column: int, *, single: str
         timed=cell.latency.n,
         pareto=system.pareto,
         pareto_probability=system.pareto_probability,
-        unscored=tuple(one.name for one in results if one.estimate is None),
+        unscored=tuple(_unscored(one) for one in results if one.estimate is None),
     )
+
+
+def _unscored(result: MetricResult) -> str:
+    return f"{result.name} ({text.outcomes(result.reasons) if result.reasons else 'no reply'})"
 
 
 def _choice(run: RunData, basis: _Basis, limits: Limits, found: Sequence[Candidate]) -> Choice:

@@ -68,10 +68,11 @@ def leading_comparisons(report: Report) -> list[Comparison]:
 
 def leaderboard(report: Report) -> TableText:
     """Quality, cost and speed of each system on one line."""
+    rivals = len(report.systems) > 1
     leading = leading_metrics(report)
     rows = tuple(
         (
-            system.name + (" *" if system.pareto else ""),
+            system.name + (" *" if system.pareto and rivals else ""),
             *(_mean(system.metrics.get(name)) for name in leading),
             text.money(system.overall.cost.per_1k_samples) + _assumed(system),
             text.duration(system.overall.latency.ttft_p50),
@@ -82,7 +83,7 @@ def leaderboard(report: Report) -> TableText:
     notes = ["Under each mean: its 95 % interval, and the samples measured of those it applies to."]
     if any("≥" in cell for row in rows for cell in row):
         notes.append("≥: the mean if all that is missing were wrong; systems are ranked by it.")
-    if any(system.pareto for system in report.systems):
+    if rivals and any(system.pareto for system in report.systems):
         notes.append("* not beaten in quality, cost and speed together")
     if any(_assumed(system) for system in report.systems):
         notes.append("† from an assumed price per busy hour")

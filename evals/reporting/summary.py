@@ -17,6 +17,8 @@ def summary(
 ) -> tuple[str, ...]:
     """Return a few sentences, each a finding with its interval."""
     lines = [_leader(benchmark, systems, comparisons) for benchmark in benchmarks if benchmark.leading]
+    if not any(result.estimate for system in systems for result in system.metrics.values()):
+        lines = ["Nothing was scored."]
     lines += [_cheapest(systems), _fastest(systems), _front(systems)]
     return tuple(line for line in lines if line)
 
@@ -35,8 +37,15 @@ def _leader(
     # What is missing counts as wrong, so that no system leads by failing at what is hard.
     found.sort(key=lambda item: (-(item[0].mean_if_missing_wrong or 0.0), -_mean(item[0])))
     best, name = found[0]
-    highest = _mean(best) == max(_mean(result) for result, _ in found)
-    line = f"On {benchmark.name}, {name} {'has the highest' if highest else 'comes first in'} "
+    highest = max(_mean(result) for result, _ in found)
+    if highest == 0:
+        whose = name if len(systems) == 1 else "any system"
+        nothing = f"no scored answer of {whose} was right: {benchmark.leading} is 0 throughout"
+        return f"On {benchmark.name} {nothing}."
+    if len(systems) == 1:
+        value = f"{text.score(_mean(best))}{_sureness(best)}"
+        return f"On {benchmark.name}, {benchmark.leading} of {name} is {value}."
+    line = f"On {benchmark.name}, {name} {'has the highest' if _mean(best) == highest else 'comes first in'} "
     line += f"{benchmark.leading}: {text.score(_mean(best))}{_sureness(best)}"
     if len(found) < 2:
         return f"{line}."
@@ -86,13 +95,15 @@ def _cheapest(systems: Sequence[SystemSummary]) -> str:
     known = sorted((cost, name) for cost, name in priced if cost is not None)
     unknown = [name for cost, name in priced if cost is None]
     if not known:
+        if any(system.price for system in systems):
+            return "What the systems cost is unknown."
         return "No system's price is known." if systems else ""
     line = f"Cheapest: {known[0][1]} at {text.money(known[0][0])} per 1,000 samples"
     if known[0][0] == known[-1][0]:
         line = f"{', '.join(name for _, name in known)}: {text.money(known[0][0])} per 1,000 samples"
     else:
         line += f", dearest {known[-1][1]} at {text.money(known[-1][0])}"
-    return f"{line}{'; price unknown: ' + ', '.join(unknown) if unknown else ''}."
+    return f"{line}{'; cost unknown: ' + ', '.join(unknown) if unknown else ''}."
 
 
 def _fastest(systems: Sequence[SystemSummary]) -> str:

@@ -28,7 +28,7 @@ class Candidate:
     `quality` is what holds if all that is missing were wrong, `mean` that of the `n` of `total` samples
     measured, with its interval. `from_best` compares the best of those that qualify with this one; `tied`
     is True where chance explains the difference, and for the best itself. `unscored` are the metrics of the
-    choice in which none of its answers was scored; it has no quality then.
+    choice in which none of its answers was scored, and why; it has no quality then.
     """
 
     name: str
@@ -78,8 +78,7 @@ class Choice:
 def objections(candidate: Candidate, limits: Limits) -> tuple[str, ...]:
     """Return why a system does not qualify, in words; nothing where it does."""
     if candidate.quality is None:
-        where = f" in {text.listed(candidate.unscored)}" if candidate.n else ""
-        return (f"nothing of it was scored{where}",)
+        return (f"nothing of it was scored in {text.listed(candidate.unscored)}",)
     if candidate.quality == 0:
         return ("none of its answers was right",)
     return tuple(

@@ -7,6 +7,7 @@ from decimal import Decimal
 
 import pytest
 
+from evals.codec import Key
 from evals.core import Score
 from evals.reporting.choice_views import choice_to_json, render_choice
 from evals.reporting.choosing import choose_system
@@ -99,12 +100,13 @@ def test_thin_runs() -> None:
     assert one.why == "x is the only system: 0.500 in qa/exact_match."
     failed = choose_system(known_run({"x": Known(scores=[None] * 5), "y": Known(scores=[None] * 5)}))
     assert failed.chosen is None
-    assert "x: nothing of it was scored; y: nothing of it was scored" in failed.why
+    why = "nothing of it was scored in qa/exact_match (timeout 5)"
+    assert failed.why == f"No system qualifies. x: {why}; y: {why}."
     wrong = choose_system(known_run({"x": Known(scores=[0.0] * 5)}))
     assert (wrong.chosen, wrong.ranking[0].reasons) == (None, ("none of its answers was right",))
-    with pytest.raises(UsageError, match="score it first"):
+    with pytest.raises(UsageError, match="'ragassay eval rescore'"):
         choose_system(replace(known_run({"x": Known(scores=[1.0])}), scores={}))
-    with pytest.raises(UsageError, match="score it first"):
+    with pytest.raises(UsageError, match="the run has no samples"):
         choose_system(known_run({}))
     few = choose_system(known_run({"x": Known(scores=[1.0, 1.0], usd="0.01"), "y": Known(scores=[0.0, 1.0])}))
     assert "with so few samples no difference would be found reliably" in few.why
@@ -152,7 +154,13 @@ def _with_a_second(run: RunData, other: RunData) -> RunData:
         benchmarks=[*run.benchmarks, replace(other.benchmarks[0], name="qb")],
         samples=[*run.samples, *(replace(sample, benchmark="qb") for sample in other.samples)],
         records=[*run.records, *(replace(record, benchmark="qb") for record in other.records)],
-        scores={**run.scores, **{replace(k, benchmark="qb"): found for k, found in other.scores.items()}},
+        scores={
+            **run.scores,
+            **{
+                Key(benchmark="qb", sample_id=k.sample_id, system=k.system, repeat=k.repeat): found
+                for k, found in other.scores.items()
+            },
+        },
     )
 
 
@@ -172,7 +180,7 @@ def test_a_system_that_one_benchmark_scored_nothing_of_is_told_so() -> None:
     second = known_run({"a": Known(scores=_scores(50)), "b": Known(scores=[None] * N)})
     choice = choose_system(_with_a_second(first, second))
     assert choice.chosen == "a"
-    assert choice.ranking[1].reasons == ("nothing of it was scored in qb/exact_match",)
+    assert choice.ranking[1].reasons == (f"nothing of it was scored in qb/exact_match (timeout {N})",)
 
 
 def test_systems_without_a_common_sample_are_not_said_to_be_apart() -> None:
