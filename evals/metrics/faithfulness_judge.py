@@ -20,8 +20,8 @@ class FaithfulnessJudge:
     """Share of the answer's statements that the passages support, as a judge sees it; two calls.
 
     The first splits the answer into statements that can be understood alone, the second gives a verdict on
-    each; the schema has one place for every statement, so that none is left out. Refusals and answers that
-    state nothing have no value.
+    each; the schema has one place for every statement, so that none is left out. A judge that runs here
+    lists five statements at most. Refusals and answers that state nothing have no value.
 
     Source:
         Es et al. 2023, RAGAS: Automated Evaluation of Retrieval Augmented Generation, arXiv:2309.15217.

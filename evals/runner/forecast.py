@@ -293,7 +293,10 @@ def _text(amount: Decimal | None) -> str | None:
 def _range(low: Decimal | None, high: Decimal | None) -> str:
     if low is None or high is None:
         return "unknown"
-    return f"{low:.4f} to {high:.4f}" if high else "0"
+    if not high:
+        return "0"
+    decimals = max(4, 1 - high.adjusted())  # two digits of it: what costs something is not 0.0000
+    return f"{low:.{decimals}f} to {high:.{decimals}f}"
 
 
 def _tokens(likely: int, low: int, high: int) -> str:

@@ -75,6 +75,17 @@ def test_the_low_cost_is_that_of_cached_input(tmp_path: Path) -> None:
     assert system.cost_low_usd == system.input_tokens_low * rate + Decimal(15) / 1_000_000
 
 
+def test_what_costs_little_is_not_shown_as_nothing(tmp_path: Path) -> None:
+    write_questions(tmp_path / "questions.jsonl", 1)
+    cheap = {"input_per_mtok": "0.01", "output_per_mtok": "0.01"}
+    config = run_config(tmp_path, "http://127.0.0.1:9/v1", systems=systems(cheap))
+    (system,) = evals.plan(config).systems
+    assert system.cost_high_usd is not None
+    assert 0 < system.cost_high_usd < Decimal("0.00005")
+    shown = system.cells()[-1].split(" to ")[1]
+    assert Decimal(shown) == pytest.approx(system.cost_high_usd, rel=Decimal("0.06"))
+
+
 def test_dry_run_prints_a_table_and_json(tmp_path: Path) -> None:
     write_questions(tmp_path / "questions.jsonl", 3)
     path = tmp_path / "config.yaml"
