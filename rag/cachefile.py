@@ -104,12 +104,16 @@ class CacheFile:
     def _set_aside(self, exc: Exception) -> None:
         _close(self._held)
         aside = self.path.with_name(f"{self.path.name}.broken-{time.time_ns()}")
-        for suffix in ("-wal", "-shm"):
-            self.path.with_name(self.path.name + suffix).unlink(missing_ok=True)
         try:
+            for suffix in ("-wal", "-shm"):
+                self.path.with_name(self.path.name + suffix).unlink(missing_ok=True)
             self.path.rename(aside)
         except FileNotFoundError:
             return  # another process has just done it
+        except OSError as fault:
+            reason = fault.strerror or fault
+            self._warn(f"the {self._name} {self.path} is broken ({exc}) and cannot be set aside: {reason}")
+            return
         _log.warning("the %s was broken (%s); it is now %s and a new one is begun", self._name, exc, aside)
 
     def _warn(self, message: str) -> None:

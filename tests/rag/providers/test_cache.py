@@ -301,6 +301,19 @@ async def test_garbage_is_set_aside(
     assert (await model.complete(ask("Hi"))).cached
 
 
+async def test_garbage_that_cannot_be_set_aside_costs_nothing_but_a_warning(
+    model: Provider, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    (tmp_path / FILE).write_bytes(b"this is no database" * 400)
+    monkeypatch.setattr(Path, "rename", refused)  # a folder of somebody else; the tests may run as root
+    for _ in range(2):
+        assert (await model.complete(ask("Hi"))).outcome is Outcome.OK
+    assert caplog.text.count("cannot be set aside: Permission denied") == 1
+
+
 async def test_a_deleted_file_forgets(model: Provider, server: FakeServer, tmp_path: Path) -> None:
     await model.complete(ask("Hi"))
     (tmp_path / FILE).unlink()
