@@ -58,8 +58,9 @@ def _part(run: RunData, facts: BenchmarkFacts, number: int) -> Part:
     # Each benchmark draws from a generator of its own, so that draws of different ones are independent.
     clusters = [sample.cluster for sample in samples]
     groups = Resampler(clusters).clusters
-    # Intervals and tests over a handful of clusters mean nothing; the report says what was done instead.
-    usable = groups >= FEW_CLUSTERS
+    # Intervals and tests over a handful of subjects mean little; the report says what was done instead. But
+    # turns of a conversation and orders of an item are no samples of their own, however few there are.
+    usable = groups >= FEW_CLUSTERS or any(s.follows or "rotation" in s.metadata for s in samples)
     resampler = Resampler(
         clusters if usable else [None] * len(samples),
         resamples=RESAMPLES,

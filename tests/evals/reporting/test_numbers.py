@@ -419,6 +419,19 @@ def test_items_asked_in_several_orders_are_grouped_by_subject() -> None:
     assert (table.groups, table.sizes, table.means["x"]) == (("law", "physics"), (80, 80), (1.0, 0.0))
 
 
+def test_orders_of_a_few_items_are_no_independent_samples() -> None:
+    """Five items in four orders are five: the exact p-value of five signs, not McNemar's of twenty."""
+    items = [sample("A", id=f"{n}", benchmark="mcq", choices=("w", "x", "y", "z")) for n in range(5)]
+    run = _run({"x": [RIGHT] * 20, "y": [WRONG] * 20})
+    report = build_report(_renamed(run, rotated(items, 4)))
+    (accuracy,) = [c for c in report.comparisons if c.metric == "mcq/accuracy"]
+    assert (accuracy.test, accuracy.n, accuracy.p_value) == ("sign_flip", 20, 2 / 2**5)
+    estimate = report.systems[0].metrics["mcq/accuracy"].estimate
+    assert estimate is not None
+    assert (estimate.n, estimate.clusters, estimate.low) == (20, 5, pytest.approx(0.5655, abs=1e-4))
+    assert not [warning for warning in report.warnings if "count as independent" in warning]
+
+
 def _renamed(run: RunData, samples: Sequence[Sample]) -> RunData:
     """The run as if it had asked these samples in place of its own."""
     names = dict(zip((s.id for s in run.samples), samples, strict=True))
