@@ -99,7 +99,7 @@ def resolve(
             f"a budget is set but the price of {ref!r} is unknown, so it could not be kept; "
             "give the system or the provider a 'price:' in the config."
         )
-    limited = Limited(inner, limits=limits, limiter=limiter, price=known, budget=budget, seed=config.seed)
+    limited = Limited(inner, limits=limits, limiter=limiter, price=known, budget=budget)
     return _remembering(limited, identity, config)
 
 

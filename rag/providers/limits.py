@@ -40,7 +40,6 @@ class Limited:
         limiter: shared by all providers with the same key.
         price: None where unknown; then the cost is None.
         budget: refuses attempts that it cannot cover.
-        seed: of the jitter.
     """
 
     def __init__(
@@ -51,14 +50,14 @@ class Limited:
         limiter: Limiter | None = None,
         price: Price | None = None,
         budget: Budget | None = None,
-        seed: int = 0,
     ) -> None:
         self._provider = provider
         self._limits = limits or LimitsConfig()
         self._limiter = limiter or Limiter(self._limits, name=provider.name)
         self._price = price
         self._budget = budget
-        self._random = random.Random(seed)  # noqa: S311 - spreads waits, keeps no secret
+        # Each draws its own: clients of one seed would all come back at once.
+        self._random = random.Random()  # noqa: S311 - spreads waits, keeps no secret
 
     @property
     def name(self) -> str:
