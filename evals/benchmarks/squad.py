@@ -46,6 +46,8 @@ class SQuAD:
     is not measured: write the rows to a JSONL file for that). Questions of one article are a cluster.
     Questions without an answer ask for a refusal, as in SQuAD 2.0. Offsets of answers are not used, so that
     wrong ones (FaQuAD has 30) do no harm; an answer that its paragraph does not hold is named in a warning.
+    The prompt asks for the shortest words alone. `extractive` cannot follow it and answers with a sentence:
+    its exact match is about 0 by construction, and its F1 says how short the sentence is.
     """
 
     licence = "CC BY-SA 4.0 (SQuAD, XQuAD), CC BY 4.0 (FaQuAD)"

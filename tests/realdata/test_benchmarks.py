@@ -7,11 +7,19 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 import evals
+import evals.cli  # adds its commands
 from rag import ingest
+from rag.cli.app import app
 from rag.config import parse_config
 from tests.evals.loading import load
+
+assert evals.cli.COMMAND_MODULES
+
+# References, whole abstracts and all-MiniLM-L6-v2: see test_scifact (0.645 is published on BEIR for dense).
+NDCG_OF_SCIFACT = {"dense": 0.649, "lexical": 0.684, "hybrid": 0.717}
 
 
 def test_enem_without_the_items_that_need_an_image(shared_data: Path) -> None:
@@ -97,3 +105,29 @@ def test_xquad_over_an_index_of_its_paragraphs(shared_data: Path, tmp_path: Path
     assert metrics["xquad/recall@5"]["mean"] > 0.9  # by chance 0.02
     for metric in metrics.values():
         assert metric["ci_low"] - 1e-9 <= metric["mean"] <= metric["ci_high"] + 1e-9
+
+
+@pytest.mark.nightly
+@pytest.mark.timeout(1800)
+def test_scifact_as_a_benchmark_of_three_ways_to_search(shared_data: Path, tmp_path: Path) -> None:
+    rag = {"collection": "scifact", "k": 10, "context_tokens": 100_000}
+    folder = shared_data / "scifact"
+    config = {
+        "collections": {"scifact": {"sources": [str(folder / "corpus.jsonl")], "chunk_tokens": "whole"}},
+        "systems": [
+            {"name": mode, "provider": "extractive", "rag": {**rag, "mode": mode}} for mode in NDCG_OF_SCIFACT
+        ],
+        "benchmarks": [{"name": "scifact", "benchmark": "beir", "data": str(folder)}],
+        "seed": 7,
+    }
+    (tmp_path / "c.yaml").write_text(json.dumps(config))
+    for command in (["ingest", "-c", "scifact", "--config"], ["eval", "run", "--out", str(tmp_path / "run")]):
+        done = CliRunner().invoke(app, [*command, str(tmp_path / "c.yaml")])
+        assert done.exit_code == 0, done.output
+    report = json.loads(evals.report(tmp_path / "run", format="json"))
+    for system in report["systems"]:
+        found = system["metrics"]["scifact/ndcg@10"]
+        print(system["name"], found)
+        assert found["n"] == 300
+        assert found["mean"] == pytest.approx(NDCG_OF_SCIFACT[system["name"]], abs=0.01)
+        assert found["ci_low"] < NDCG_OF_SCIFACT[system["name"]] < found["ci_high"]
