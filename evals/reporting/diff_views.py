@@ -62,6 +62,8 @@ def render_diff(diff: RunDiff, width: int | None = None) -> str:
 
 
 def _verdict(diff: RunDiff) -> str:
+    if not diff.changes:
+        return "Nothing to compare: no sample was scored in both runs."
     sure = [c for c in diff.changes if c.comparison.significant]
     worse = [c for c in sure if c.regressed and _is_worse(c)]
     better = [c for c in sure if not _is_worse(c)]

@@ -115,7 +115,12 @@ def compare_runs(before: RunData, after: RunData, *, missing_wrong: bool = False
         after=names[1],
         changes=tuple(changes),
         cells=_cells(before, after, systems),
-        notes=(*_unshared(before, after), *notes, *([changed] if changed else [])),
+        notes=(
+            *_unshared(before, after),
+            *notes,
+            *_unscored(systems, changes),
+            *([changed] if changed else []),
+        ),
         calibration=calibrations(after.calibration, [c.comparison.metric for c in changes]),
     )
 
@@ -198,6 +203,11 @@ def _cells(before: RunData, after: RunData, systems: Sequence[str]) -> tuple[tup
         for run in (before, after)
     )
     return tuple((system, olds[system], news[system]) for system in systems)
+
+
+def _unscored(systems: Sequence[str], changes: Sequence[MetricChange]) -> list[str]:
+    missing = [name for name in systems if name not in {change.system for change in changes}]
+    return [f"no sample of {text.listed(missing)} was scored in both runs."] if missing else []
 
 
 def _unshared(before: RunData, after: RunData) -> list[str]:

@@ -11,8 +11,10 @@ from evals.core import Score
 from evals.reporting import render
 from evals.reporting.choosing import choose_system
 from evals.reporting.data import RunData
+from evals.reporting.diff_views import render_diff
 from evals.reporting.model import Price
 from evals.reporting.numbers import build_report
+from evals.reporting.rundiff import compare_runs
 from rag.errors import UsageError
 from tests.evals.reporting.known import Known, known_run
 
@@ -81,6 +83,15 @@ def test_what_cannot_be_chosen_from(change: dict[str, object], message: str) -> 
     assert "Nothing was scored." in _lines(run)
     with pytest.raises(UsageError, match=message):
         choose_system(run)
+
+
+def test_runs_without_a_score_in_common_are_not_called_alike() -> None:
+    none = compare_runs(known_run({"a": FAILED}), known_run({"a": HALF}, name="after"))
+    assert "Nothing to compare: no sample was scored in both runs." in render_diff(none)
+    assert none.notes == ("no sample of a was scored in both runs.",)
+    some = compare_runs(known_run({"a": FAILED, "b": HALF}), known_run({"a": HALF, "b": HALF}, name="after"))
+    assert some.notes == ("no sample of a was scored in both runs.",)
+    assert "No change is beyond chance." in render_diff(some)
 
 
 def test_what_a_metric_or_judge_failed_at_is_shown_with_the_answer() -> None:
