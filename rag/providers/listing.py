@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import parse_qsl
 
 import aiohttp
 
@@ -25,9 +26,10 @@ async def list_models(vendor: Vendor) -> tuple[str, ...] | None:
     if not vendor.lists_models:
         return None
     wire = WIRES.load(vendor.wire)
-    url = f"{wire.versioned(vendor.url())}/models"
+    address, _, query = vendor.url().partition("?")
+    url = f"{wire.versioned(address)}/models"
     headers = wire.credentials(vendor.key(), vendor.auth_header)
-    parameters = {**wire.whole_list, **vendor.parameters()}
+    parameters = {**wire.whole_list, **dict(parse_qsl(query)), **vendor.parameters()}
     timeout = aiohttp.ClientTimeout(total=_LIMIT_S)
     try:
         async with (

@@ -63,7 +63,7 @@ async def test_a_format_that_gives_pages_is_asked_for_one_that_holds_all(wire: s
         await writer.drain()
 
     async with serving(write) as url:
-        vendor = Vendor(name="lab", wire=wire, base_url=url, query={"api-version": "1"})
+        vendor = Vendor(name="lab", wire=wire, base_url=f"{url}?tenant=x", query={"api-version": "1"})
         assert await list_models(vendor) == ()
     assert urlsplit(asked[0]).path == path
-    assert parse_qs(urlsplit(asked[0]).query) == {"api-version": ["1"], field: ["1000"]}
+    assert parse_qs(urlsplit(asked[0]).query) == {"tenant": ["x"], "api-version": ["1"], field: ["1000"]}
