@@ -94,8 +94,8 @@ class BadRows:
             )
         if Fraction(bad, bad + good) > Fraction(str(self._max_share)):
             raise LoadError(
-                f"{bad} of {bad + good} rows of {self._what} cannot be used, more than max_error_rate "
-                f"{self._max_share:g} allows: {named}"
+                f"{bad} of {bad + good} rows of {self._what} cannot be used, more than "
+                f"limits.max_error_rate {self._max_share:g} allows; correct them, or raise it: {named}"
             )
         return (f"{bad} of {bad + good} rows of {self._what} were left out: {named}", *others)
 

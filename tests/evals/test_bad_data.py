@@ -96,6 +96,16 @@ def test_a_file_that_cannot_be_used_is_said_in_one_line(
     assert re.search(message, done.stderr.strip()), done.stderr
 
 
+def test_too_many_bad_rows_end_the_run_before_anything_is_asked(tmp_path: Path) -> None:
+    rows = [row_of("docqa", n) for n in range(10)]
+    (tmp_path / "d.jsonl").write_bytes(as_lines(*rows) + b"{broken\n" * 2)
+    done = eval_run(tmp_path, name="docqa", data="d.jsonl")
+    assert done.exit_code == 1
+    assert "2 of 12 rows" in done.stderr
+    assert "limits.max_error_rate 0.1 allows; correct them, or raise it: d.jsonl line 11" in done.stderr
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_folder_without_data_is_said(tmp_path: Path) -> None:
     (tmp_path / "sub").mkdir()
     (tmp_path / "sub" / "notes.txt").write_text("none")
