@@ -145,6 +145,7 @@ def _draw(figure: Figure, plot: Scatter, size: Size) -> None:
             across, up = axes.transData.transform((x, point.y))
             places.append((float(across), float(up)))
     lines = _front(panels["known"], plot.points) if "known" in panels else []
+    lines += _bars(panels["known"], plot.points) if "known" in panels else []
     ordered = [p for kind in panels for p in plot.points if _kind(p) == kind]
     place_labels(figure, list(panels.values()), ordered, places, systems=plot.systems, lines=lines)
 
@@ -234,6 +235,16 @@ def _mark(axes: Axes, x: float, point: Point, plot: Scatter, *, known: bool) -> 
         markeredgewidth=1.8 if hollow else 1.0,
         zorder=5,
     )
+
+
+def _bars(axes: Axes, points: Sequence[Point]) -> list[Box]:
+    """Return where the intervals along the x axis run, in pixels."""
+    boxes = []
+    for point in points:
+        if point.x and point.x_interval is not None and point.x_interval[0] > 0:
+            (left, y), (right, _) = (axes.transData.transform((x, point.y)) for x in point.x_interval)
+            boxes.append((float(left) - 3, float(y) - 2, float(right) + 3, float(y) + 2))
+    return boxes
 
 
 def _front(axes: Axes, points: Sequence[Point]) -> list[Box]:
