@@ -124,7 +124,10 @@ def _nested(path: Path) -> Iterator[_Question]:
     except ValueError as exc:
         raise LoadError(f"{path} is not valid JSON ({exc}); correct it there.") from exc
     if not is_squad(value):
-        raise LoadError(f'{path} is not in SQuAD\'s layout: {{"data": [{{"paragraphs": [...]}}]}}.')
+        raise LoadError(
+            f'{path} is not in SQuAD\'s layout: {{"data": [{{"paragraphs": [...]}}]}}. '
+            "Rows with a 'context' each go into a .jsonl file."
+        )
     for paragraph in paragraphs(value):
         article = paragraph.key.partition("/")[0]
         for number, row in enumerate(paragraph.questions):
