@@ -7,12 +7,11 @@ outcomes their value, unknown values null. Keys that this version does not know 
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from decimal import Decimal
-from functools import cache
-from typing import Any, TypeVar
+from functools import cache, lru_cache
+from typing import Any, NamedTuple, TypeVar
 
 import orjson
 
@@ -27,6 +26,7 @@ __all__ = [
     "dumps",
     "judge_reply_from_json",
     "judge_reply_to_json",
+    "key_from_json",
     "loads",
     "record_from_json",
     "record_to_json",
@@ -37,13 +37,13 @@ __all__ = [
 ]
 
 T = TypeVar("T")
-_LONG_NUMBER = re.compile(rb"\d{19}")
+_DIGITS = bytes.maketrans(b"123456789", b"000000000")
+_LONG_NUMBER = b"0" * 19
 _POINTS = ("headers", "first_reasoning", "first_content", "last")
 
 
-@dataclass(frozen=True, kw_only=True, slots=True, order=True)
-class Key:
-    """What makes a reply unique within a run."""
+class Key(NamedTuple):
+    """What makes a reply unique within a run; a tuple, because reports look up millions of them."""
 
     benchmark: str
     sample_id: str
@@ -53,9 +53,7 @@ class Key:
     @classmethod
     def of(cls, record: Record) -> Key:
         """Return the key of `record`."""
-        return cls(
-            benchmark=record.benchmark, sample_id=record.sample_id, system=record.system, repeat=record.repeat
-        )
+        return cls(record.benchmark, record.sample_id, record.system, record.repeat)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -83,7 +81,7 @@ def loads(data: bytes) -> Any:
     Raises:
         ValueError: `data` is not JSON.
     """
-    if _LONG_NUMBER.search(data):
+    if _LONG_NUMBER in data.translate(_DIGITS):
         return json.loads(data)  # orjson rounds integers beyond 64 bits to floats
     try:
         return orjson.loads(data)
@@ -171,23 +169,29 @@ def context_from_json(data: Mapping[str, Any]) -> Context:
 
 def scored_to_json(scored: ScoredRecord) -> dict[str, Any]:
     """Return the scores of a reply as plain values."""
-    return {**_flat(scored.key), "scores": [_score_to_json(score) for score in scored.scores]}
+    return {**scored.key._asdict(), "scores": [_score_to_json(score) for score in scored.scores]}
 
 
 def scored_from_json(data: Mapping[str, Any]) -> ScoredRecord:
     """Return the scores that `scored_to_json` wrote."""
-    return ScoredRecord(key=_build(Key, data), scores=tuple(_score(score) for score in data["scores"]))
+    return ScoredRecord(key=key_from_json(data), scores=tuple(map(_score, data["scores"])))
+
+
+def key_from_json(data: Mapping[str, Any]) -> Key:
+    """Return the key of a reply, or of its scores, as they were written."""
+    return Key(data["benchmark"], data["sample_id"], data["system"], data["repeat"])
 
 
 def _score(data: Mapping[str, Any]) -> Score:
-    # Spelled out: a run holds ten times as many of these as of anything else.
-    return Score(
-        metric=data["metric"],
-        value=data["value"],
-        reason=data.get("reason"),
-        error=data.get("error"),
-        by_judge=data.get("by_judge"),
-    )
+    found = _one_score(data["metric"], data["value"], data.get("reason"), data.get("error"))
+    by_judge = data.get("by_judge")
+    return found if by_judge is None else replace(found, by_judge=by_judge)
+
+
+@lru_cache(maxsize=65536, typed=True)
+def _one_score(metric: str, value: float | None, reason: str | None, error: str | None) -> Score:
+    # A run holds ten times as many of these as of anything else, and most are alike: they share one.
+    return Score(metric=metric, value=value, reason=reason, error=error)
 
 
 def _score_to_json(score: Score) -> dict[str, Any]:
@@ -210,18 +214,16 @@ def _completion_to_json(completion: Completion) -> dict[str, Any]:
 
 
 def _completion_from_json(data: Mapping[str, Any]) -> Completion:
-    return _build(
-        Completion,
-        {
-            **data,
-            "outcome": Outcome(data["outcome"]),
-            "usage": _build(Usage, data["usage"]),
-            "timing": _timing_from_json(data["timing"]),
-            "cost": _money(data["cost_usd"]),
-            "original_cost": _money(data.get("original_cost_usd")),
-            "logprobs": tuple(_logprob(item) for item in data.get("logprobs", ())),
-        },
-    )
+    plain = {
+        **data,
+        "outcome": Outcome(data["outcome"]),
+        "usage": _build(Usage, data["usage"]),
+        "timing": _timing_from_json(data["timing"]),
+        "logprobs": tuple(_logprob(item) for item in data.get("logprobs", ())),
+    }
+    for name in ("cost", "original_cost"):
+        plain[name] = _money(plain.pop(f"{name}_usd", None))
+    return _build(Completion, plain)
 
 
 def _money(text: str | None) -> Decimal | None:
@@ -242,10 +244,12 @@ def _timing_to_json(timing: Timing) -> dict[str, Any]:
 
 
 def _timing_from_json(data: Mapping[str, Any]) -> Timing:
-    readings = {
-        name: None if data[f"{name}_ms"] is None else round(data[f"{name}_ms"] / 1000, 6) for name in _POINTS
-    }
+    readings = {name: _seconds(data[f"{name}_ms"]) for name in _POINTS}
     return Timing(sent=0.0, streamed=data["streamed"], concurrency=data["concurrency"], **readings)
+
+
+def _seconds(milliseconds: float | None) -> float | None:
+    return None if milliseconds is None else round(milliseconds / 1000, 6)
 
 
 def _flat(value: Any) -> dict[str, Any]:
@@ -254,6 +258,8 @@ def _flat(value: Any) -> dict[str, Any]:
 
 def _build(kind: type[T], data: Mapping[str, Any]) -> T:
     known = _names(kind)  # type: ignore[arg-type]  # a class is hashable
+    if data.keys() <= known:
+        return kind(**data)
     return kind(**{name: value for name, value in data.items() if name in known})
 
 

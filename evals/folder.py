@@ -28,6 +28,7 @@ from evals.codec import (
     ScoredRecord,
     dumps,
     judge_reply_from_json,
+    key_from_json,
     loads,
     record_from_json,
     record_to_json,
@@ -160,20 +161,24 @@ class RunFolder:
         A key with several lines was tried again: the last line counts, but never an infrastructure failure
         over a reply.
         """
-        chosen = set(self._chosen(on_damage).values())
+        chosen = self._chosen(on_damage).places
         for offset, entry in read_entries(self.path / "journal.jsonl"):
             if offset in chosen:
                 yield record_from_json(entry)
 
     def standing_and_replaced(self, on_damage: OnDamage | None = None) -> tuple[list[Record], list[Record]]:
         """Return the valid reply of each key, as `records`, and those that a later one stands in for."""
-        chosen = set(self._chosen(on_damage).values())
-        standing: list[Record] = []
-        replaced: list[Record] = []
-        for offset, entry in read_entries(self.path / "journal.jsonl"):
+        records: list[Record] = []
+        choice = _Choice()
+        for _, entry in read_entries(self.path / "journal.jsonl", on_damage):
             if entry.get("kind") == "reply":
-                (standing if offset in chosen else replaced).append(record_from_json(entry))
-        return standing, replaced
+                choice.see(entry, len(records))
+                records.append(record_from_json(entry))
+        chosen = choice.places
+        return (
+            [record for place, record in enumerate(records) if place in chosen],
+            [record for place, record in enumerate(records) if place not in chosen],
+        )
 
     def replies(self) -> Iterator[Record]:
         """Yield every reply in the journal, also those that a later one of the same key stands in for."""
@@ -183,7 +188,7 @@ class RunFolder:
 
     def places(self) -> dict[Key, int]:
         """Return where the valid reply of each key is, for `record_at`; in the order received."""
-        chosen = self._chosen(None)
+        chosen = self._chosen(None).by_key
         return dict(sorted(chosen.items(), key=lambda item: item[1]))
 
     def record_at(self, place: int) -> Record:
@@ -196,19 +201,12 @@ class RunFolder:
             if entry.get("kind") == "judge":
                 yield place, judge_reply_from_json(entry)
 
-    def _chosen(self, on_damage: OnDamage | None) -> dict[Key, int]:
-        chosen: dict[Key, int] = {}
-        final: set[Key] = set()
+    def _chosen(self, on_damage: OnDamage | None) -> _Choice:
+        choice = _Choice()
         for offset, entry in read_entries(self.path / "journal.jsonl", on_damage):
-            if entry.get("kind") != "reply":
-                continue
-            key = Key(**{name: entry[name] for name in ("benchmark", "sample_id", "system", "repeat")})
-            if not Outcome(entry["completion"]["outcome"]).infrastructure:
-                final.add(key)
-                chosen[key] = offset
-            elif key not in final:
-                chosen[key] = offset
-        return chosen
+            if entry.get("kind") == "reply":
+                choice.see(entry, offset)
+        return choice
 
     # ------------------------------------------------------------ scores
 
@@ -248,6 +246,28 @@ class RunFolder:
             os.ftruncate(fd, 0)
         finally:
             os.close(fd)
+
+
+class _Choice:
+    """Which reply of a key is valid: the last, but never a failure of infrastructure over a reply."""
+
+    def __init__(self) -> None:
+        self.by_key: dict[Key, int] = {}
+        self._final: set[Key] = set()
+
+    def see(self, entry: Mapping[str, Any], place: int) -> None:
+        """Learn of the reply at `place`, the next in the order received."""
+        key = key_from_json(entry)
+        if not Outcome(entry["completion"]["outcome"]).infrastructure:
+            self._final.add(key)
+            self.by_key[key] = place
+        elif key not in self._final:
+            self.by_key[key] = place
+
+    @property
+    def places(self) -> frozenset[int]:
+        """The places of the valid replies."""
+        return frozenset(self.by_key.values())
 
 
 def _plain_lines(path: Path) -> Iterator[Any]:

@@ -122,9 +122,11 @@ class Resampler:
 
     def draws(self, values: Table) -> Table:
         """Return the bootstrap means, shape (resamples, columns); NaN where a draw held no value."""
-        sums, counts = self._grouped(values)
+        both = np.hstack(self._grouped(values))
+        totals, numbers = np.hsplit(np.vstack([weights @ both for weights in self._weights()]), 2)
         with np.errstate(invalid="ignore"):
-            return np.vstack([weights @ sums / (weights @ counts) for weights in self._weights()])
+            drawn: Table = totals / numbers
+        return drawn
 
     def sample_counts(self, draws: int) -> NDArray[np.uint8]:
         """Return how often each sample is in each of the first `draws` resamples: (draws, samples)."""
@@ -150,8 +152,10 @@ class Resampler:
         moving = np.count_nonzero(sums, axis=0)
         sampled = np.flatnonzero(moving > _EXACT_FLIPS)
         if sampled.size:
-            for signs in self._signs(permutations):
-                totals = np.abs(signs @ sums[:, sampled])
+            flipped = sums[:, sampled]
+            for kept in self._halves(permutations):
+                # The kept with their sign, the others against it.
+                totals = np.abs(2 * (kept @ flipped) - flipped.sum(axis=0))
                 extreme[sampled] += np.count_nonzero(totals >= observed[sampled] - slack[sampled], axis=0)
         results: list[float | None] = []
         for column in range(sums.shape[1]):
@@ -223,10 +227,11 @@ class Resampler:
             picks += np.arange(rows, dtype=np.int64)[:, None] * size
             yield np.bincount(picks.ravel(), minlength=rows * size).reshape(rows, size).astype(np.uint8)
 
-    def _signs(self, permutations: int) -> Iterator[Table]:
+    def _halves(self, permutations: int) -> Iterator[Table]:
+        """Yield 1 for the clusters that keep their sign and 0 for the others, (rows, clusters)."""
         random = np.random.default_rng([self._seed, 1])
         for rows in _chunks(permutations, self.clusters):
-            yield random.integers(2, size=(rows, self.clusters), dtype=np.int8).astype(np.float64) * 2 - 1
+            yield random.integers(2, size=(rows, self.clusters), dtype=np.int8).astype(np.float64)
 
 
 def _exact_flip_p(sums: Table) -> float:

@@ -18,6 +18,7 @@ from evals.reporting.judges import agreements, judge_caveats, judge_summaries
 from evals.reporting.model import Cell, Comparison, MetricResult, Report, SystemSummary
 from evals.reporting.part import CONFIDENCE, RESAMPLES, Part, read_parts
 from evals.reporting.quality import per_correct, qualities
+from evals.reporting.scoretable import ScoreTable
 from evals.reporting.summary import summary
 from evals.reporting.tradeoff import draw, pareto, with_intervals
 from evals.stats import Estimate
@@ -99,24 +100,28 @@ def _metric_results(run: RunData, part: Part) -> list[list[MetricResult]]:
     results: list[list[MetricResult]] = [[] for _ in run.systems]
     if not part.samples:
         return results
-    for name in part.summary.metrics:
-        table = part.tables[name]
-        for column, estimate in enumerate(part.resampler.means(table.values)):
-            bound = table.bound[:, column]
-            applies = ~np.isnan(bound)
-            total = int(np.count_nonzero(applies))
-            results[column].append(
-                MetricResult(
-                    benchmark=part.summary.name,
-                    metric=name,
-                    estimate=estimate,
-                    total=total,
-                    not_applicable=len(bound) - total,
-                    mean_if_missing_wrong=float(bound[applies].mean()) if total else None,
-                    reasons=dict(table.reasons[column].most_common()),
-                )
-            )
+    tables = [part.tables[name] for name in part.summary.metrics]
+    # All metrics at once: the draws are the same for each, and costly to go through.
+    estimates = iter(part.resampler.means(np.hstack([table.values for table in tables])) if tables else ())
+    for table in tables:
+        for column, result in enumerate(results):
+            result.append(_metric_result(part, table, column, next(estimates)))
     return results
+
+
+def _metric_result(part: Part, table: ScoreTable, column: int, estimate: Estimate | None) -> MetricResult:
+    bound = table.bound[:, column]
+    applies = ~np.isnan(bound)
+    total = int(np.count_nonzero(applies))
+    return MetricResult(
+        benchmark=part.summary.name,
+        metric=table.metric,
+        estimate=estimate,
+        total=total,
+        not_applicable=len(bound) - total,
+        mean_if_missing_wrong=float(bound[applies].mean()) if total else None,
+        reasons=dict(table.reasons[column].most_common()),
+    )
 
 
 def _cell(run: RunData, part: Part, system: str) -> Cell:

@@ -61,7 +61,7 @@ def works(spec: RunSpec, systems: Sequence[System], done: Collection[Key]) -> It
                     if not system.asked(benchmark):
                         continue
                     key = Key(benchmark=name, sample_id=sample.id, system=system.name, repeat=repeat)
-                    before = key if sample.follows is None else replace(key, sample_id=sample.follows)
+                    before = key if sample.follows is None else key._replace(sample_id=sample.follows)
                     if key not in done and (before == key or before in done):
                         yield Work(benchmark=benchmark, sample=sample, system=system, repeat=repeat)
 

@@ -111,7 +111,7 @@ def _hostile() -> RunData:
         )
         for r in run.records
     ]
-    scores = {replace(key, sample_id=ids[key.sample_id]): value for key, value in run.scores.items()}
+    scores = {key._replace(sample_id=ids[key.sample_id]): value for key, value in run.scores.items()}
     return replace(
         run,
         samples=samples,
