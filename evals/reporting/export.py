@@ -69,7 +69,8 @@ def answer_rows(run: RunData) -> Iterator[dict[str, Any]]:
         sample = samples.get((record.benchmark, record.sample_id))
         row = _row(run, record, sample, systems.get(record.system))
         for score in run.scores.get(Key.of(record), ()):
-            row.update(_values(score))
+            row[score.metric] = score.value
+            row.update(_by_judge(score))
         yield row
 
 
@@ -151,18 +152,19 @@ def _row(run: RunData, record: Record, sample: Sample | None, system: SystemFact
     return row
 
 
-def _values(score: Score) -> dict[str, float | None]:
-    """Return a score by its column and, where several judges gave it, what each of them gave."""
-    values = {score.metric: score.value}
-    if score.by_judge is not None and len(score.by_judge) > 1:
-        for judge, said in score.by_judge.items():
-            values[f"{score.metric}[{_utf8(judge)}]"] = None if isinstance(said, str) else said
-    return values
+def _by_judge(score: Score) -> dict[str, float | None]:
+    """Return what each of several judges gave, by its column."""
+    if score.by_judge is None or len(score.by_judge) < 2:
+        return {}
+    return {
+        f"{score.metric}[{_utf8(judge)}]": None if isinstance(said, str) else said
+        for judge, said in score.by_judge.items()
+    }
 
 
 def _metrics(runs: Sequence[RunData]) -> list[str]:
     scores = (score for run in runs for of_reply in run.scores.values() for score in of_reply)
-    return [*dict.fromkeys(name for score in scores for name in _values(score))]
+    return [*dict.fromkeys(name for score in scores for name in (score.metric, *_by_judge(score)))]
 
 
 def _table(rows: Iterator[dict[str, Any]], metrics: Sequence[str]) -> pa.Table:
