@@ -6,9 +6,9 @@ import json
 import re
 from collections.abc import Sequence
 
-from evals.core import Record, Sample, Score
-from evals.metrics.code import extract_program
-from evals.sandbox import Exam, Kind, open_sandbox
+from evals.core import Record, Sample, Score, ScoreItem
+from evals.metrics.code import Extracted, extract_program
+from evals.sandbox import Exam, Kind, Verdict, open_sandbox
 from rag.core import Chunk
 
 __all__ = ["PassAtK", "exam_of", "pass_at_k", "tries_of"]
@@ -35,23 +35,42 @@ class PassAtK:
     def __init__(self, names: Sequence[str] = ("pass@1",)) -> None:
         self.names = tuple(names)
         self._sandbox = open_sandbox()
+        self._verdicts: dict[tuple[str, str], Verdict] = {}
+
+    def prepare(self, items: Sequence[ScoreItem]) -> None:
+        """Run the programs of many replies, one a processor at a time, and those that are alike once."""
+        exams: dict[tuple[str, str], Exam] = {}
+        for sample, record, _ in items:
+            program = _program(sample, record).program if _asks_for_program(sample) else ""
+            if program and record.completion.outcome.answered:
+                exams[sample.id, program] = exam_of(sample, program)
+        self._verdicts.clear()
+        for key, verdict in zip(exams, self._sandbox.examine_all(exams.values()), strict=True):
+            self._verdicts[key] = verdict
 
     def score(self, sample: Sample, record: Record, passages: Sequence[Chunk]) -> Sequence[Score]:  # noqa: ARG002
         """Run the program of the reply against the sample's tests."""
-        facts = sample.metadata
-        if "entry_point" not in facts:
+        if not _asks_for_program(sample):
             return [Score(metric=name, value=None, reason="no program is asked for") for name in self.names]
-        found = extract_program(
-            record.completion.text, prompt=sample.question, entry_point=facts["entry_point"]
-        )
+        found = _program(sample, record)
         if not found.program:
             return self._scores(passed=False, reason=f"{Kind.SYNTAX}: no code in the reply")
-        verdict = self._sandbox.examine(exam_of(sample, found.program))
+        known = self._verdicts.get((sample.id, found.program))
+        verdict = known or self._sandbox.examine(exam_of(sample, found.program))
         detail = f": {' '.join(verdict.detail.split())[:_DETAIL]}" if verdict.detail else ""
         return self._scores(passed=verdict.passed, reason=f"{verdict.kind}{detail} [{found.rule}]")
 
     def _scores(self, *, passed: bool, reason: str) -> list[Score]:
         return [Score(metric=name, value=float(passed), reason=reason) for name in self.names]
+
+
+def _asks_for_program(sample: Sample) -> bool:
+    return "entry_point" in sample.metadata
+
+
+def _program(sample: Sample, record: Record) -> Extracted:
+    entry_point = sample.metadata["entry_point"]
+    return extract_program(record.completion.text, prompt=sample.question, entry_point=entry_point)
 
 
 def exam_of(sample: Sample, program: str) -> Exam:

@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import itertools
+import threading
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from fractions import Fraction
 from typing import Any
@@ -13,10 +15,11 @@ import pytest
 
 from evals.codec import Key
 from evals.core import Sample
-from evals.metrics import expand_metrics, load_metrics, score_record
+from evals.metrics import expand_metrics, load_metrics, score_record, score_records
 from evals.metrics.pass_at_k import pass_at_k
 from evals.reporting.data import BenchmarkFacts, RunData, SystemFacts
 from evals.reporting.numbers import build_report
+from evals.sandbox import Exam, Sandbox, Verdict
 from rag.core import Outcome
 from rag.errors import UnknownNameError
 from tests.conftest import need_tool
@@ -64,6 +67,39 @@ def test_the_estimate_is_the_share_of_subsets_with_a_pass() -> None:
 def test_too_few_tries_have_no_estimate() -> None:
     with pytest.raises(ValueError, match="pass@3 of 1 passed in 2 tries"):
         pass_at_k(2, 1, 3)
+
+
+def test_the_programs_of_many_replies_run_side_by_side(monkeypatch: pytest.MonkeyPatch) -> None:
+    replies = [GOOD, WRONG, "I cannot.", GOOD, "```python\ndef add(a, b)\n```"]
+    items = [(replace(TASK, id=f"T/{n}"), record(text), ()) for n, text in enumerate(replies)]
+    items += [
+        (TASK, record(GOOD), ()),
+        (TASK, record(GOOD, Outcome.TIMEOUT), ()),
+        (Sample(id="q", benchmark="b", question=""), record(GOOD), ()),
+    ]
+    alone = [score_record(*item, load_metrics(["pass@1"])) for item in items]
+    batches: list[int] = []
+    together = Sandbox.examine_all
+
+    def counted(self: Sandbox, exams: Iterable[Exam]) -> Iterator[Verdict]:
+        given = [*exams]
+        batches.append(len(given))
+        return together(self, given)
+
+    monkeypatch.setattr(Sandbox, "examine_all", counted)
+    monkeypatch.setattr(Sandbox, "examine", only_in_threads(Sandbox.examine))
+    assert [scores for _, scores in score_records(items, load_metrics(["pass@1"]))] == alone
+    assert batches == [4]  # of those with a program; the same one for the same task is run once
+
+
+def only_in_threads(examine: Callable[[Sandbox, Exam], Verdict]) -> Callable[[Sandbox, Exam], Verdict]:
+    """Let only the threads of `examine_all` examine."""
+
+    def checked(self: Sandbox, exam: Exam) -> Verdict:
+        assert threading.current_thread() is not threading.main_thread()
+        return examine(self, exam)
+
+    return checked
 
 
 @pytest.mark.parametrize(
