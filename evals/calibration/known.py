@@ -54,6 +54,7 @@ class Calibration:
             f"AUROC {_with_interval(auroc)}, balanced accuracy {_with_interval(given['balanced_accuracy'])} "
             f"at {given['threshold']:g} on {self.figures['n']:,} labelled answers of {self.data}"
             + (", cross-validated" if self.shipped else "")
+            + (", by the standard rubric" if self.metric.startswith("judge_") else "")
         )
 
 

@@ -15,6 +15,7 @@ from scipy.stats import mannwhitneyu
 from statsmodels.stats.inter_rater import cohens_kappa
 from typer.testing import CliRunner
 
+from evals import report, run
 from evals.calibration import calibration_notes, known_calibrations
 from evals.calibration.agreement import agreement
 from evals.calibration.altered import altered_sentences
@@ -22,8 +23,9 @@ from evals.calibration.data import read_labelled
 from evals.calibration.logistic import fit_logistic, folds_of
 from evals.cli import app
 from evals.metrics.faithfulness_lexical import support
-from rag.config import Config
+from rag.config import Config, parse_config
 from rag.errors import ConfigError, LoadError
+from tests.evals.judged import JUDGE, judged_config
 from tests.fakes.script import Behaviour
 from tests.fakes.server import FakeServer
 
@@ -258,3 +260,22 @@ def test_a_judge_is_asked_once(tmp_path: Path) -> None:
     found = json.loads(first.stdout)
     assert (found["model"], found["scored"], found["figures"]["auroc"]["value"]) == ("lab:judge", 6, 0.5)
     assert json.loads(again.stdout)["figures"] == found["figures"]
+
+
+def test_reports_show_it_beside_the_scores_of_that_judge_only(tmp_path: Path) -> None:
+    with FakeServer(Behaviour(text=json.dumps({"explanation": "fine", "rating": 7}))) as server:
+        written = judged_config(tmp_path, server.base_url, server.base_url, "m")
+        (tmp_path / "judge.yaml").write_text(
+            json.dumps(written.model_dump(mode="json", exclude_none=True)), encoding="utf-8"
+        )
+        done = calibrate("judge_rating", labelled(tmp_path, ROWS), "--config", tmp_path / "judge.yaml")
+        assert done.exit_code == 0, done.output
+        shown = []
+        for judge in (JUDGE, "bench:other"):
+            data = {**written.model_dump(mode="json", exclude_none=True), "judge": [{"provider": judge}]}
+            folder = run(parse_config(data, folder=tmp_path), out=tmp_path / judge.partition(":")[2]).folder
+            shown.append(json.loads(report(folder, format="json"))["calibration"]["judge_rating"])
+    assert len(shown[0]) == len(shown[1]) == 1
+    assert shown[0][0].startswith("AUROC 0.50 ")
+    assert shown[0][0].endswith("/labelled.jsonl, by the standard rubric")
+    assert shown[1][0].startswith("none yet; 'ragassay eval calibrate judge_rating DATASET'")
