@@ -14,6 +14,7 @@ __all__ = ["read_rate_limits"]
 _OPENAI = "x-ratelimit-{part}-{what}"
 _ANTHROPIC = "anthropic-ratelimit-{what}-{part}"
 _TOKENS = ("tokens", "input-tokens", "output-tokens")
+_UNIX_TIME = 1e9  # a reset of so many seconds is a moment, in seconds or milliseconds since 1970
 _WORDS = {"true": True, "false": False}
 
 _Window = tuple[int | None, int | None, float | None]
@@ -23,9 +24,10 @@ _NOTHING: _Window = (None, None, None)
 def read_rate_limits(headers: Mapping[str, str], *, now: float | None = None) -> RateLimits | None:
     """Return what `headers` say about requests and tokens, None where they say nothing.
 
-    Reads OpenAI's `x-ratelimit-*` (resets such as `6m0s`; Groq, xAI, Together and others send the same) and
-    Anthropic's `anthropic-ratelimit-*` (RFC 3339 resets; of its three kinds of tokens the one with the least
-    left). Values that make no sense, such as Azure's remaining -1 with reset 0, are None. `now` is Unix time.
+    Reads OpenAI's `x-ratelimit-*` (resets such as `6m0s`, or in Unix time; Groq, xAI, Together and others
+    send the same) and Anthropic's `anthropic-ratelimit-*` (RFC 3339 resets; of its three kinds of tokens the
+    one with the least left). Values that make no sense, such as Azure's remaining -1 with reset 0, are None.
+    `now` is Unix time.
     """
     lower = {name.lower(): value.strip() for name, value in headers.items()}
     if not any(name.startswith(("x-ratelimit-", "anthropic-ratelimit-", "x-should-")) for name in lower):
@@ -74,4 +76,7 @@ def _seconds(value: str, now: float) -> float | None:
             return max(0.0, datetime.fromisoformat(value).timestamp() - now)
         except (ValueError, OverflowError):
             return None
-    return parse_wait(value, now=now)
+    wait = parse_wait(value, now=now)
+    if wait is None or wait < _UNIX_TIME:
+        return wait
+    return max(0.0, (wait / 1000 if wait >= 1000 * _UNIX_TIME else wait) - now)

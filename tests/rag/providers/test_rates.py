@@ -36,6 +36,14 @@ def test_openai_headers():
     )
 
 
+@pytest.mark.parametrize("moment", ["1800000012", "1800000012000", "1799999000"])
+def test_a_reset_in_unix_time_is_no_wait_of_decades(moment: str):
+    headers = {"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": moment}
+    found = read_rate_limits(headers, now=NOW)
+    assert found is not None
+    assert found.requests_reset_s == (12.0 if moment.startswith("18") else 0.0)
+
+
 def test_anthropic_headers_and_the_tightest_kind_of_tokens():
     headers = {
         "anthropic-ratelimit-requests-limit": "50",
