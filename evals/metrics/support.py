@@ -109,6 +109,8 @@ def _nearest(wanted: frozenset[str], read: Sequence[_Passage]) -> _Nearest:
             continue
         held = [wanted & words for words in passage.sentences]
         for place, here in enumerate(held):
+            if not here:  # the next window holds as much
+                continue
             if len(here) > best.words:
                 best.words, best.sentence = len(here), passage.texts[place]
             window = here.union(*held[place + 1 : place + WINDOW])
