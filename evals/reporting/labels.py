@@ -46,6 +46,7 @@ def place_labels(
     *,
     systems: Sequence[str],
     lines: Sequence[Box] = (),
+    numbered: bool = False,
 ) -> None:
     """Write each point's name at the first free spot around it, nearest first; far ones get a leader line.
 
@@ -56,6 +57,7 @@ def place_labels(
         places: where they are, in pixels of the figure.
         systems: fixes the colours.
         lines: other things to keep clear of, in pixels.
+        numbered: write the place among `systems` in place of the name, from 1.
     """
     if not points:
         return
@@ -65,14 +67,15 @@ def place_labels(
     taken += lines
     edges = [_edge(axes) for axes in panels[1:]]
     for point, (x, y) in zip(points, places, strict=True):
-        width, height = _measure(figure, point.system)
+        name = str(list(systems).index(point.system) + 1) if numbered else point.system
+        width, height = _measure(figure, name)
         # A name that strays into the next panel would seem to stand for a value there.
         own = next((one for one in frames if one[0] - 3 <= x <= one[2] + 3), None)
         fits = own is not None and own[2] - own[0] >= width
         frame, walls = (own, edges) if own is not None and fits else (_frame(panels), [])
         box = _spot((x, y), (width, height), frame, [*taken, *walls])
         taken.append(box)
-        _write(figure, point.system, (x, y), box, style_of(systems, point.system)[0])
+        _write(figure, name, (x, y), box, style_of(systems, point.system)[0])
 
 
 def _spot(place: tuple[float, float], size: tuple[float, float], frame: Box, taken: Sequence[Box]) -> Box:

@@ -22,10 +22,11 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["NARROW", "WIDE", "Point", "Scatter", "Size", "scatter_svg", "svg_of"]
+__all__ = ["NARROW", "WIDE", "Point", "Scatter", "Size", "is_numbered", "scatter_svg", "svg_of"]
 
 _FONT = "DejaVu Sans"
 _DPI = 72
+_MOST_NAMED = 6
 _lock = threading.Lock()
 
 
@@ -74,6 +75,11 @@ class Scatter:
     systems: Sequence[str]
     tick: Callable[[float], str]
     zero_label: str = "free"
+
+
+def is_numbered(plot: Scatter, size: Size) -> bool:
+    """Return whether points bear numbers, the places of their systems: there is no room for many names."""
+    return size.width < 500 and len(plot.points) > _MOST_NAMED
 
 
 def scatter_svg(plot: Scatter, size: Size, prefix: str) -> str:
@@ -147,7 +153,15 @@ def _draw(figure: Figure, plot: Scatter, size: Size) -> None:
     lines = _front(panels["known"], plot.points) if "known" in panels else []
     lines += _bars(panels["known"], plot.points) if "known" in panels else []
     ordered = [p for kind in panels for p in plot.points if _kind(p) == kind]
-    place_labels(figure, list(panels.values()), ordered, places, systems=plot.systems, lines=lines)
+    place_labels(
+        figure,
+        list(panels.values()),
+        ordered,
+        places,
+        systems=plot.systems,
+        lines=lines,
+        numbered=is_numbered(plot, size),
+    )
 
 
 def _kind(point: Point) -> str:

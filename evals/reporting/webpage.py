@@ -26,7 +26,7 @@ from evals.reporting.methods import difference_methods, interval_methods
 from evals.reporting.model import BenchmarkSummary, Cell, Comparison, MetricResult, Report
 from evals.reporting.palette import style_of
 from evals.reporting.panels import heat_map, leading_matrices, letter_panel, outcome_bars, strips
-from evals.reporting.plots import NARROW, WIDE, Point, Scatter, scatter_svg
+from evals.reporting.plots import NARROW, WIDE, Point, Scatter, is_numbered, scatter_svg
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 __all__ = ["page_template", "render_html"]
 
 _NEUTRAL = "var(--soft)"
+_MOST_JOINED = 2
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -57,11 +58,12 @@ class _Bar:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Figure:
-    """A plot in both sizes."""
+    """A plot in both sizes; `numbers` name the points of the narrow one where it has no room for names."""
 
     title: str
     wide: str
     narrow: str
+    numbers: tuple[tuple[int, str, str], ...] = ()
 
 
 def render_html(report: Report) -> str:
@@ -166,7 +168,9 @@ def _figures(report: Report, order: Sequence[str]) -> list[_Figure]:
                 scatter_svg(plot, size, f"f{number}{kind}{short}")
                 for size, short in ((WIDE, "w"), (NARROW, "n"))
             )
-            figures.append(_Figure(title=title, wide=wide, narrow=narrow))
+            numbers = enumerate(order, start=1) if is_numbered(plot, NARROW) else ()
+            legend = tuple((n, system, style_of(order, system)[0]) for n, system in numbers)
+            figures.append(_Figure(title=title, wide=wide, narrow=narrow, numbers=legend))
     return figures
 
 
@@ -242,12 +246,15 @@ def _shared(bars: Sequence[_Bar]) -> list[_Bar]:
     joined: dict[tuple[object, ...], list[_Bar]] = {}
     for bar in bars:
         joined.setdefault((bar.mean, bar.interval, bar.n, bar.remark), []).append(bar)
-    return [
-        group[0]
-        if len(group) == 1
-        else replace(group[0], name=", ".join(b.name for b in group), colour=_NEUTRAL)
-        for group in joined.values()
-    ]
+    groups = [*joined.values()]
+    several = sum(len(group) > 1 for group in groups)
+    found = []
+    for group in groups:
+        name = ", ".join(bar.name for bar in group)
+        if several == 1 and len(group) > _MOST_JOINED:
+            name = f"{'all' if len(groups) == 1 else 'the other'} {len(group)} systems"
+        found.append(group[0] if len(group) == 1 else replace(group[0], name=name, colour=_NEUTRAL))
+    return found
 
 
 def _bar(name: str, colour: str, result: MetricResult) -> _Bar:
