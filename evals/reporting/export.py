@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from evals.codec import Key
 from evals.core import Record, Sample, Score
+from evals.reporting.calibrated import calibration_lines, calibrations
 from evals.reporting.data import RunData, SystemFacts
 from rag.errors import StorageError
 
@@ -58,7 +59,7 @@ Made by `ragassay eval report --format dataset`; load it with `datasets.load_dat
 - `samples`: the questions.
 
 {sources}
-"""
+{known}"""
 
 
 def answer_rows(run: RunData) -> Iterator[dict[str, Any]]:
@@ -109,11 +110,18 @@ def write_dataset(runs: Sequence[RunData], folder: Path) -> None:
     known = {name: [part for part in (f.data, f.licence, f.citation) if part] for name, f in facts.items()}
     sources = "\n".join(f"- {name}: {'; '.join(parts) or 'no source given'}" for name, parts in known.items())
     title = json.dumps(f"ragassay: {_utf8(names)}")  # a JSON string is a YAML string
-    card = _CARD.format(title=title, names=_utf8(names), sources=_utf8(sources))
+    lines = dict.fromkeys(line for run in runs for line in _known(run))
+    known = "".join(f"\n- {line}" for line in lines) + ("\n" if lines else "")
+    card = _CARD.format(title=title, names=_utf8(names), sources=_utf8(sources), known=_utf8(known))
     try:
         (folder / "README.md").write_text(card, encoding="utf-8")
     except OSError as exc:
         raise StorageError(f"cannot write {folder}: {exc.strerror or exc}.") from exc
+
+
+def _known(run: RunData) -> tuple[str, ...]:
+    metrics = _metrics([run])
+    return calibration_lines(calibrations(run.calibration, metrics), metrics)
 
 
 def _row(run: RunData, record: Record, sample: Sample | None, system: SystemFacts | None) -> dict[str, Any]:

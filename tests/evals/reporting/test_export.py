@@ -96,7 +96,9 @@ def test_the_folder_loads_with_datasets(
     samples = load_dataset(str(out), "samples", split="test", cache_dir=cache)
     assert (len(answers), len(samples)) == (len(run.records), len(run.samples))
     assert answers[0]["question"] == samples[0]["question"]
-    assert "Hendrycks et al. 2021" in (out / "README.md").read_text(encoding="utf-8")
+    card = (out / "README.md").read_text(encoding="utf-8")
+    assert "Hendrycks et al. 2021" in card
+    assert "- Calibration of faithfulness_lexical: none is recorded in this run" in card
 
 
 def test_several_runs(run: RunData, tmp_path: Path) -> None:
