@@ -111,8 +111,8 @@ def write_dataset(runs: Sequence[RunData], folder: Path) -> None:
     sources = "\n".join(f"- {name}: {'; '.join(parts) or 'no source given'}" for name, parts in known.items())
     title = json.dumps(f"ragassay: {_utf8(names)}")  # a JSON string is a YAML string
     lines = dict.fromkeys(line for run in runs for line in _known(run))
-    known = "".join(f"\n- {line}" for line in lines) + ("\n" if lines else "")
-    card = _CARD.format(title=title, names=_utf8(names), sources=_utf8(sources), known=_utf8(known))
+    calibrated = "".join(f"\n- {line}" for line in lines) + ("\n" if lines else "")
+    card = _CARD.format(title=title, names=_utf8(names), sources=_utf8(sources), known=_utf8(calibrated))
     try:
         (folder / "README.md").write_text(card, encoding="utf-8")
     except OSError as exc:
