@@ -213,7 +213,6 @@ def _is_word(char: str) -> bool:
 
 
 @lru_cache(maxsize=16384)
-@lru_cache(maxsize=4096)
 def _stems(text: str) -> tuple[str, ...]:
     return tuple(_STEMS.words(text))
 
