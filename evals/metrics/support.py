@@ -159,12 +159,13 @@ class _Passage:
     """A passage made ready, each part when it is first asked for."""
 
     def __init__(self, text: str) -> None:
+        self.text = text
         self.spans = sentence_spans(text)
         self.texts = [text[start:end] for start, end in self.spans]
 
     @cached_property
     def folded(self) -> str:
-        return " ".join(map(_folded, self.texts))
+        return _folded(self.text)
 
     @cached_property
     def stems(self) -> list[list[str]]:
@@ -232,14 +233,13 @@ def stem(word: str) -> str:
 
 def _folded(text: str) -> str:
     """Return `text` in lower case without diacritics, with single spaces."""
-    return " ".join(_FOLDED.words(text))
+    return " ".join(fold(text).split())
 
 
 def _stems_of(token: str) -> list[str]:
     return [stem(word) for word in words(fold(token)) if word not in _STOP]
 
 
-_FOLDED = TokenTable(lambda token: fold(token).split())
 _STEMS = TokenTable(_stems_of)
 
 

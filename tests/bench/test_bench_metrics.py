@@ -105,4 +105,4 @@ def _cited(marker: int, chunk: Chunk, sentence: int) -> Citation:
 
 _SYLLABLES = ("ba", "ne", "ti", "lor", "mu", "san", "ver", "dol", "qui", "pes", "ran", "fex")
 _WORDS = ["".join(parts) for parts in product(_SYLLABLES, repeat=3)]
-_SMALL = sorted(STOP_WORDS)
+_SMALL = sorted(filter(str.isascii, STOP_WORDS))
