@@ -10,7 +10,7 @@ from evals.load.notes import notes_of
 from evals.load.plot import Curves, Line, curves_svg
 from evals.load.run import LevelResult, LoadResult
 from evals.load.tables import head_of, latency_table, rate_table
-from evals.reporting.plots import NARROW, WIDE
+from evals.reporting.svg import NARROW, WIDE
 from evals.reporting.webpage import page_template
 
 __all__ = ["render_page"]

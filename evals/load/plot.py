@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from evals.reporting import text
 from evals.reporting.palette import FAINT, style_of
-from evals.reporting.plots import Size, svg_of
+from evals.reporting.svg import Size, svg_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -44,7 +44,7 @@ def curves_svg(curves: Curves, size: Size, prefix: str) -> str:
 
     Args:
         curves: what to draw.
-        size: WIDE or NARROW of `evals.reporting.plots`.
+        size: WIDE or NARROW of `evals.reporting.svg`.
         prefix: put before each id in the SVG, so that several fit on one page.
     """
     return svg_of(lambda figure: _draw(figure, curves, size), size, curves.title, prefix)

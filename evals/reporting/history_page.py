@@ -13,7 +13,7 @@ from evals.reporting.history import History, Series
 from evals.reporting.layout import TableText
 from evals.reporting.model import MetricResult
 from evals.reporting.palette import FAINT, PAPER, style_of
-from evals.reporting.plots import NARROW, WIDE, Size, svg_of
+from evals.reporting.svg import NARROW, WIDE, Size, svg_of
 from evals.reporting.webpage import page_template
 
 if TYPE_CHECKING:

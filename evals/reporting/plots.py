@@ -1,46 +1,24 @@
-"""Scatter plots of quality against cost and against waiting time, as inline SVG.
-
-Each is drawn twice, wide and narrow, so that its text has a readable size on either screen. Colours of ink,
-grid and paper are CSS variables of the page, so that plots follow its dark mode.
-"""
+"""Scatter plots of quality against cost and against waiting time, as inline SVG."""
 
 from __future__ import annotations
 
-import io
 import math
-import re
-import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from evals.reporting.labels import Box, place_labels
-from evals.reporting.palette import FAINT, INK, PAPER, VARIABLES, style_of
+from evals.reporting.palette import FAINT, INK, PAPER, style_of
+from evals.reporting.svg import Size, svg_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["NARROW", "WIDE", "Point", "Scatter", "Size", "is_numbered", "scatter_svg", "svg_of"]
+__all__ = ["Point", "Scatter", "is_numbered", "scatter_svg"]
 
-_FONT = "DejaVu Sans"
-_DPI = 72
 _MOST_NAMED = 6
-_lock = threading.Lock()
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Size:
-    """Width and height in CSS pixels, and the size of text in them."""
-
-    width: int
-    height: int
-    font: int
-
-
-WIDE = Size(width=1060, height=440, font=13)
-NARROW = Size(width=340, height=400, font=12)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -94,41 +72,6 @@ def scatter_svg(plot: Scatter, size: Size, prefix: str) -> str:
         prefix: put before each id in the SVG, so that several fit on one page.
     """
     return svg_of(lambda figure: _draw(figure, plot, size), size, plot.title, prefix)
-
-
-def svg_of(draw: Callable[[Figure], None], size: Size, title: str, prefix: str) -> str:
-    """Return what `draw` draws as an `<svg>` element that follows the page's colours.
-
-    Args:
-        draw: fills the empty figure it is given.
-        size: WIDE or NARROW.
-        title: what a screen reader says.
-        prefix: put before each id in the SVG, so that several fit on one page.
-    """
-    import matplotlib as mpl
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    settings: dict[str, Any] = {
-        "font.family": _FONT,
-        "font.size": size.font,
-        "svg.fonttype": "none",
-        "svg.hashsalt": "ragassay",
-        "axes.edgecolor": FAINT,
-        "axes.labelcolor": INK,
-        "xtick.color": INK,
-        "ytick.color": INK,
-        "text.color": INK,
-        "axes.linewidth": 1.0,
-    }
-    # matplotlib's settings are global to the process: reports drawn in two threads must not mix them.
-    with _lock, mpl.rc_context(settings):
-        figure = Figure(figsize=(size.width / _DPI, size.height / _DPI), dpi=_DPI)
-        FigureCanvasAgg(figure)
-        draw(figure)
-        buffer = io.StringIO()
-        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
-    return _inline(buffer.getvalue(), title, prefix)
 
 
 def _draw(figure: Figure, plot: Scatter, size: Size) -> None:
@@ -300,21 +243,3 @@ def _y_range(points: Sequence[Point]) -> tuple[float, float]:
     low, high = min(lows, default=0.0), max(highs, default=1.0)
     margin = max(0.04, 0.08 * (high - low))
     return low - margin, high + margin
-
-
-def _inline(svg: str, title: str, prefix: str) -> str:
-    """Make the SVG fit for a page: no prologue, ids of its own, CSS colours, a name for screen readers."""
-    from html import escape
-
-    svg = svg[svg.index("<svg") :]
-    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
-    for stand_in, variable in VARIABLES.items():
-        svg = svg.replace(stand_in, variable)
-    svg = re.sub(r'\bid="([^"]+)"', rf'id="{prefix}-\1"', svg)
-    svg = re.sub(r"url\(#([^)]+)\)", rf"url(#{prefix}-\1)", svg)
-    svg = re.sub(r'href="#([^"]+)"', rf'href="#{prefix}-\1"', svg)
-    svg = svg.replace(f"'{_FONT}'", "inherit").replace(_FONT, "inherit")
-    svg = re.sub(r'(<svg[^>]*?) width="([\d.]+)pt" height="([\d.]+)pt"', r"\1", svg, count=1)
-    svg = re.sub(r' xmlns(:xlink)?="[^"]*"', "", svg).replace("xlink:href", "href")
-    name = escape(title, quote=True)
-    return svg.replace("<svg", f'<svg role="img" aria-label="{name}"', 1).strip()

@@ -26,7 +26,8 @@ from evals.reporting.methods import difference_methods, interval_methods
 from evals.reporting.model import BenchmarkSummary, Cell, Comparison, MetricResult, Report
 from evals.reporting.palette import style_of
 from evals.reporting.panels import heat_map, leading_matrices, letter_panel, outcome_bars, strips
-from evals.reporting.plots import NARROW, WIDE, Point, Scatter, is_numbered, scatter_svg
+from evals.reporting.plots import Point, Scatter, is_numbered, scatter_svg
+from evals.reporting.svg import NARROW, WIDE
 
 if TYPE_CHECKING:
     from jinja2 import Template
