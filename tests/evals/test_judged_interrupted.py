@@ -17,15 +17,16 @@ from tests.fakes.script import Behaviour
 from tests.fakes.server import FakeServer
 
 FULL = (pytest.mark.nightly, pytest.mark.timeout(1800))
-_SAMPLES, _WIDTH = 80, 8
+_WIDTH = 8
+_A_KILL = 60  # samples: more than are judged between two kills
 
 
-def prepare(folder: Path, systems: FakeServer, judge: FakeServer) -> None:
+def prepare(folder: Path, systems: FakeServer, judge: FakeServer, samples: int = _A_KILL) -> None:
     config = judged_config(
         folder,
         systems.base_url,
         judge.base_url,
-        samples=_SAMPLES,
+        samples=samples,
         limits={"concurrency": _WIDTH, "timeout_s": 30},
     )
     (folder / "c.yaml").write_text(json.dumps(config.model_dump(mode="json", exclude_none=True)))
@@ -35,27 +36,27 @@ def prepare(folder: Path, systems: FakeServer, judge: FakeServer) -> None:
     ("kills", "seed"), [(2, 1), *(pytest.param(5, 100 + n, marks=FULL) for n in range(10))]
 )
 def test_a_killed_run_repeats_no_verdict(tmp_path: Path, kills: int, seed: int) -> None:
-    rng = random.Random(seed)
+    rng, samples = random.Random(seed), kills * _A_KILL
     with FakeServer() as systems, FakeServer(Behaviour(text=said(6), latency_s=0.05)) as judge:
-        prepare(tmp_path, systems, judge)
+        prepare(tmp_path, systems, judge, samples)
         kept = 0
         for kill in range(kills):
             process = start(tmp_path, "resume" if kill else "run")
-            wait_for_replies(process, tmp_path, _SAMPLES + kept + 1 + rng.randrange(_SAMPLES // (kills + 1)))
+            wait_for_replies(process, tmp_path, samples + kept + 1 + rng.randrange(_A_KILL // 2))
             time.sleep(rng.uniform(0, 0.1))
             end(process)
             kept = len(judge_replies(tmp_path / "run"))
-            assert 0 < kept < _SAMPLES
+            assert 0 < kept < samples
             assert judge.counters.requests - kept <= _WIDTH * (kill + 1)
         before = judge.counters.requests
         assert evals.resume(tmp_path / "run").exit_code == 0
-        assert judge.counters.requests - before == _SAMPLES - kept
-        assert systems.counters.requests == _SAMPLES, "no system is asked again either"
+        assert judge.counters.requests - before == samples - kept
+        assert systems.counters.requests == samples, "no system is asked again either"
         (tmp_path / "whole").mkdir()
-        prepare(tmp_path / "whole", systems, judge)
+        prepare(tmp_path / "whole", systems, judge, samples)
         evals.run(tmp_path / "whole" / "c.yaml", out=tmp_path / "whole" / "run")
     assert verdict_lines(tmp_path / "run") == verdict_lines(tmp_path / "whole" / "run")
-    assert len(judge_replies(tmp_path / "run")) == _SAMPLES
+    assert len(judge_replies(tmp_path / "run")) == samples
 
 
 def test_judged_runs_cost_what_the_journal_says(tmp_path: Path) -> None:
