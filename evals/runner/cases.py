@@ -11,7 +11,7 @@ from evals.folder import RunFolder
 from evals.lines import entry_at
 from evals.metrics import load_judged
 from evals.metrics.judging import NO_VERDICT, Known, Wanted, consult, score_case
-from evals.runner.contexts import ContextStore, context_address
+from evals.runner.contexts import ContextStore, context_address, is_lost
 from evals.runner.spec import RunSpec
 from rag.core import Completion
 
@@ -133,7 +133,7 @@ class CaseBook:
         return tuple(self._case(record, readable) for record in records)
 
     def _lost(self, record: Record) -> bool:
-        return record.context_key is not None and context_address(record) not in self._contexts
+        return is_lost(record, self._contexts)
 
     def _case(self, record: Record, readable: Sequence[Record]) -> Case:
         there = record.context_key is not None and not self._lost(record)

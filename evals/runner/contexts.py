@@ -26,6 +26,7 @@ __all__ = [
     "context_address",
     "context_keys",
     "context_writer",
+    "is_lost",
     "is_own",
     "own_key",
     "retrieve_contexts",
@@ -190,6 +191,11 @@ def own_key(system: str, repeat: int) -> str:
 def is_own(key: str | None) -> bool:
     """Return whether `key` is one of `own_key`."""
     return key is not None and key.startswith("own:")
+
+
+def is_lost(record: Record, contexts: ContextStore) -> bool:
+    """Return whether a system was shown passages that `contexts` lacks, because the file was damaged."""
+    return record.context_key is not None and context_address(record) not in contexts
 
 
 def context_address(record: Record) -> tuple[str, str, str]:

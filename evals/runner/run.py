@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -12,13 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from evals.codec import Key
-from evals.core import Sample
 from evals.folder import RunFolder, utc_now
 from evals.runner.contexts import (
     Collections,
     ContextStore,
-    context_address,
     context_keys,
+    is_lost,
     is_own,
     retrieve_contexts,
 )
@@ -30,7 +28,7 @@ from evals.runner.progress import Progress, Tally
 from evals.runner.recorded import recorded_replies
 from evals.runner.result import RunResult, run_result
 from evals.runner.scoring import Scored, score_run
-from evals.runner.spec import RunSpec, given_config, resolve_spec, restore_spec
+from evals.runner.spec import RunSpec, given_config, resolve_spec, stored_spec
 from evals.runner.spending import spent_usd
 from evals.runner.systems import System, build_systems, check_modes, uncovered
 from rag import aio
@@ -116,7 +114,7 @@ def resume(
     folder = RunFolder.open(run_folder)
     with folder.locked():
         state = folder.read()
-        spec = _restored(folder, state)
+        spec = stored_spec(folder, state)
         if budget is not None:
             spec = _recapped(folder, spec, budget)
         run = _Run(folder, spec, (), (), state["context_keys"], None, progress)
@@ -139,7 +137,7 @@ def rescore(run_folder: Path | str, *, progress: Progress | None = None) -> RunR
     folder = RunFolder.open(run_folder)
     with folder.locked():
         state = folder.read()
-        spec = _restored(folder, state)
+        spec = stored_spec(folder, state)
         stops = {name: Stop(**stop) for name, stop in state.get("stops", {}).items()}
         return _scored_again(folder, spec, stops, progress)
 
@@ -257,7 +255,7 @@ def _final(folder: RunFolder, tally: Tally | None) -> frozenset[Key]:
     contexts = ContextStore(folder)
     for record in folder.records():
         # The passages that a system told by itself come back only with another reply.
-        lost = is_own(record.context_key) and context_address(record) not in contexts
+        lost = is_own(record.context_key) and is_lost(record, contexts)
         if not lost and not record.completion.outcome.infrastructure:
             final.add(Key.of(record))
             if tally is not None:
@@ -272,13 +270,6 @@ def _recapped(folder: RunFolder, spec: RunSpec, budget: Decimal | float) -> RunS
     plain = capped.to_json()
     folder.update(config=plain["config"], limits=plain["limits"])
     return capped
-
-
-def _restored(folder: RunFolder, state: Mapping[str, Any]) -> RunSpec:
-    samples: defaultdict[str, list[Sample]] = defaultdict(list)
-    for sample in folder.samples():
-        samples[sample.benchmark].append(sample)
-    return restore_spec(state, {name: tuple(found) for name, found in samples.items()})
 
 
 def _new_path(config: Config, name: str) -> Path:

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import islice
 
 from evals.calibration import calibration_notes
 from evals.codec import Key, ScoredRecord
-from evals.core import Metric, Record, Sample, Score
+from evals.core import Record
 from evals.folder import RunFolder
 from evals.lines import Damage
-from evals.metrics import load_metrics, prepare_metrics, score_record
-from evals.metrics.scoring import BLOCK
-from evals.runner.cases import LOST_PASSAGES, JudgedScores
-from evals.runner.contexts import ContextStore, context_address
+from evals.runner.cases import JudgedScores
+from evals.runner.contexts import ContextStore, is_lost
+from evals.runner.shares import ShareEndedError, processes_for, score_records
 from evals.runner.spec import RunSpec
-from rag.core import Chunk, Outcome
+from rag.core import Outcome
 
 __all__ = ["Failure", "SystemTotals", "score_run"]
 
@@ -71,32 +69,45 @@ def score_run(folder: RunFolder, spec: RunSpec, tell: Callable[[int], None] | No
 
     Args:
         folder: the run; its samples, contexts and journal are read, no provider is called.
-        spec: which metrics each benchmark has.
+        spec: the one that `folder` holds, which says what metrics each benchmark has.
         tell: told how many replies are scored.
     """
+    try:
+        scored = _scored(folder, spec, tell, processes_for(spec))
+    except ShareEndedError:  # most likely for want of memory, of which one process needs the least
+        scored = _scored(folder, spec, tell, 1)
+    # Reports need nothing but the folder: what is known of the metrics now goes with their scores.
+    metrics = dict.fromkeys(name for benchmark in spec.benchmarks for name in benchmark.metrics)
+    folder.update(calibration=calibration_notes(metrics, spec.config))
+    return scored
+
+
+def _scored(folder: RunFolder, spec: RunSpec, tell: Callable[[int], None] | None, processes: int) -> Scored:
     outcomes: defaultdict[str, Counter[Outcome]] = defaultdict(Counter)
     failures: list[Failure] = []
     damage: list[Damage] = []
 
     def counted() -> Iterator[Record]:
         for number, record in enumerate(folder.records(damage.append), start=1):
-            completion = record.completion
-            outcomes[record.system][completion.outcome] += 1
-            if completion.outcome.infrastructure:
-                failures.append(
-                    Failure(key=Key.of(record), outcome=completion.outcome, error=completion.error)
-                )
+            outcome, error = record.completion.outcome, record.completion.error
+            outcomes[record.system][outcome] += 1
+            if outcome.infrastructure:
+                failures.append(Failure(key=Key.of(record), outcome=outcome, error=error))
             if tell is not None:
                 tell(number)
             yield record
 
     contexts = ContextStore(folder, damage.append)
-    lost: Counter[str] = Counter()
     judged = JudgedScores(folder, spec, contexts)
-    folder.write_scores(_with_verdicts(_scores(counted(), contexts, spec, lost), judged))
-    # Reports need nothing but the folder: what is known of the metrics now goes with their scores.
-    metrics = dict.fromkeys(name for benchmark in spec.benchmarks for name in benchmark.metrics)
-    folder.update(calibration=calibration_notes(metrics, spec.config))
+    lost = 0
+
+    def completed() -> Iterator[ScoredRecord]:
+        nonlocal lost
+        for record, scores in score_records(counted(), folder, contexts, spec, processes):
+            lost += is_lost(record, contexts)
+            yield ScoredRecord(key=Key.of(record), scores=(*scores, *judged.of(record)))
+
+    folder.write_scores(completed())
     wanted = sum(len(benchmark.samples) for benchmark in spec.benchmarks) * spec.config.repeats
     totals = {
         system.name: SystemTotals(wanted=wanted, outcomes=dict(outcomes[system.name]))
@@ -106,55 +117,6 @@ def score_run(folder: RunFolder, spec: RunSpec, tell: Callable[[int], None] | No
         totals=totals,
         failures=tuple(failures),
         damage=tuple(damage),
-        lost_contexts=lost.total(),
+        lost_contexts=lost,
         missing_verdicts=judged.missing,
     )
-
-
-def _with_verdicts(
-    scored: Iterator[tuple[Record, tuple[Score, ...]]], judged: JudgedScores
-) -> Iterator[ScoredRecord]:
-    for record, scores in scored:
-        yield ScoredRecord(key=Key.of(record), scores=(*scores, *judged.of(record)))
-
-
-def _scores(
-    records: Iterator[Record], contexts: ContextStore, spec: RunSpec, lost: Counter[str]
-) -> Iterator[tuple[Record, tuple[Score, ...]]]:
-    metrics = {b.config.name: load_metrics(b.metrics, spec.config) for b in spec.benchmarks}
-    samples: dict[tuple[str, str], Sample] = {
-        (benchmark.config.name, sample.id): sample
-        for benchmark in spec.benchmarks
-        for sample in benchmark.samples
-    }
-    # A benchmark that this version of the spec no longer has is left out.
-    wanted = (record for record in records if (record.benchmark, record.sample_id) in samples)
-    while block := list(islice(wanted, BLOCK)):
-        items = [(samples[r.benchmark, r.sample_id], r, _passages(r, contexts)) for r in block]
-        for name, chosen in metrics.items():
-            prepare_metrics(chosen, [(s, r, p) for s, r, p in items if r.benchmark == name and p is not None])
-        for sample, record, passages in items:
-            chosen = metrics[record.benchmark]
-            if passages is None:
-                lost[record.system] += 1
-                scores = tuple(_without_passages(sample, record, chosen))
-            else:
-                scores = score_record(sample, record, passages, chosen)
-            yield record, scores
-
-
-def _passages(record: Record, contexts: ContextStore) -> Sequence[Chunk] | None:
-    """Return what the system was shown, () for a closed book; None where it is lost."""
-    if record.context_key is None:
-        return ()
-    address = context_address(record)
-    return contexts.passages(*address) if address in contexts else None
-
-
-def _without_passages(sample: Sample, record: Record, metrics: Sequence[Metric]) -> Iterator[Score]:
-    for metric in metrics:
-        if metric.needs_passages:
-            for name in metric.names:
-                yield Score(metric=name, value=None, error=LOST_PASSAGES)
-        else:
-            yield from score_record(sample, record, (), [metric])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import metadata
@@ -13,6 +14,7 @@ import yaml
 
 from evals.benchmarks import load_benchmark
 from evals.core import Benchmark, Sample
+from evals.folder import RunFolder
 from evals.metrics import check_metrics, expand_metrics, load_judged, metric_info
 from evals.metrics.catalog import of_retrieval
 from evals.runner.gates import check_gates
@@ -26,8 +28,8 @@ __all__ = [
     "given_config",
     "rag_label",
     "resolve_spec",
-    "restore_spec",
     "settings_of",
+    "stored_spec",
 ]
 
 RUBRIC_METRICS = frozenset({"judge_rating", "judge_preference"})
@@ -168,20 +170,23 @@ def resolve_spec(config: Config, spec_yaml: str) -> RunSpec:
     )
 
 
-def restore_spec(state: Mapping[str, Any], samples: Mapping[str, tuple[Sample, ...]]) -> RunSpec:
-    """Return the spec that `run.json` holds: the config file may have changed since, the run has not.
+def stored_spec(folder: RunFolder, state: Mapping[str, Any]) -> RunSpec:
+    """Return the spec that a run folder holds: the config file may have changed since, the run has not.
 
     Args:
-        state: the content of `run.json`.
-        samples: those stored in the run folder, by benchmark.
+        folder: has the samples.
+        state: the content of its `run.json`.
     """
+    samples: defaultdict[str, list[Sample]] = defaultdict(list)
+    for sample in folder.samples():
+        samples[sample.benchmark].append(sample)
     config = parse_config(state["config"], folder=Path(state["config_folder"]), where="run.json")
     benchmarks = tuple(
         BenchmarkSpec(
             config=spec,
             benchmark=load_benchmark(spec),
             metrics=tuple(state["benchmarks"][spec.name]["metrics"]),
-            samples=samples.get(spec.name, ()),
+            samples=tuple(samples[spec.name]),
             facts=state["benchmarks"][spec.name],
         )
         for spec in config.benchmarks
