@@ -9,7 +9,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from itertools import chain, pairwise
+from itertools import pairwise
 
 from evals.metrics.text import TokenTable
 from rag.text import STOP_WORDS, fold, sentence_spans, words
@@ -103,10 +103,11 @@ class _Nearest:
 
 def _nearest(wanted: frozenset[str], read: Sequence[_Passage]) -> _Nearest:
     best = _Nearest()
-    for passage in read:
-        # Most passages hold too few of the words for any window or sentence to matter.
-        if len(wanted & passage.words) <= best.words:
-            continue
+    # Those that hold most of the words come first: after them, few can hold a better window or sentence.
+    overlaps = [len(wanted & passage.words) for passage in read]
+    for overlap, passage in sorted(zip(overlaps, read, strict=True), key=lambda pair: -pair[0]):
+        if overlap <= best.words:
+            break
         held = [wanted & words for words in passage.sentences]
         for place, here in enumerate(held):
             if not here:  # the next window holds as much
@@ -160,8 +161,14 @@ class _Passage:
 
     def __init__(self, text: str) -> None:
         self.text = text
-        self.spans = sentence_spans(text)
-        self.texts = [text[start:end] for start, end in self.spans]
+
+    @cached_property
+    def spans(self) -> list[tuple[int, int]]:
+        return sentence_spans(self.text)
+
+    @cached_property
+    def texts(self) -> list[str]:
+        return [self.text[start:end] for start, end in self.spans]
 
     @cached_property
     def folded(self) -> str:
@@ -173,7 +180,7 @@ class _Passage:
 
     @cached_property
     def words(self) -> frozenset[str]:
-        return frozenset(chain.from_iterable(self.stems))
+        return _STEMS.vocabulary(self.text)
 
     @cached_property
     def sentences(self) -> list[frozenset[str]]:

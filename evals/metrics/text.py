@@ -68,6 +68,10 @@ class TokenTable(dict[str, tuple[str, ...]]):
         """Return the words of all tokens of `text`, in order."""
         return list(chain.from_iterable(map(self.__getitem__, text.split())))
 
+    def vocabulary(self, text: str) -> frozenset[str]:
+        """Return the different words of `text`."""
+        return frozenset(chain.from_iterable(map(self.__getitem__, set(text.split()))))
+
 
 def _squad(token: str) -> list[str]:
     return _ARTICLES["en"].sub(" ", token.lower().translate(_ASCII_PUNCTUATION)).split()
