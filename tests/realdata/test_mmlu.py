@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
+import math
+from collections import Counter, defaultdict
 from pathlib import Path
 
 import pytest
@@ -55,23 +56,20 @@ def test_a_limit_draws_from_every_large_subject(shared_data: Path) -> None:
     assert len({s.cluster for s in found.samples}) == 57
 
 
-@pytest.mark.nightly
-@pytest.mark.timeout(14_400)
-def test_smollm2_scores_as_an_independent_harness_has_it(shared_data: Path, tmp_path: Path) -> None:
+def shares_right(shared_data: Path, folder: Path, *modes: str, limit: int | None = None) -> dict[str, float]:
+    """Return the shares of items that SmolLM2 has right, by mode; cloze also by a character of length."""
     data = {"benchmark": "mmlu", "data": str(shared_data / "mmlu"), "split": "val_v0", "shots": 0}
     config = {
         "systems": [{"name": "smollm2", "provider": "local:smollm2-135m"}],
-        "benchmarks": [
-            {**data, "name": mode, "mode": mode, "metrics": ["accuracy"]} for mode in ("cloze", "letters")
-        ],
+        "benchmarks": [{**data, "name": mode, "mode": mode, "metrics": ["accuracy"]} for mode in modes],
         "limits": {"timeout_s": 300},
     }
-    result = evals.run(parse_config(config, folder=tmp_path), out=tmp_path / "run")
+    result = evals.run(parse_config(config, folder=folder), out=folder / "run", limit=limit)
     assert result.exit_code == 0, result.messages
-    folder = RunFolder.open(tmp_path / "run")
-    samples = {(sample.benchmark, sample.id): sample for sample in folder.samples()}
-    right: dict[str, list[bool]] = {name: [] for name in REFERENCE}
-    for record in folder.records():
+    run = RunFolder.open(folder / "run")
+    samples = {(sample.benchmark, sample.id): sample for sample in run.samples()}
+    right: dict[str, list[bool]] = defaultdict(list)
+    for record in run.records():
         sample = samples[record.benchmark, record.sample_id]
         scores = [item.logprob for item in record.completion.logprobs]
         target = "ABCD".index(sample.targets[0])
@@ -79,10 +77,27 @@ def test_smollm2_scores_as_an_independent_harness_has_it(shared_data: Path, tmp_
         if record.benchmark == "cloze":
             scores = [score / len(choice) for score, choice in zip(scores, sample.choices, strict=True)]
             right["cloze a character"].append(scores.index(max(scores)) == target)
+    assert {len(values) for values in right.values()} == {limit or 1542}
     found = {name: sum(values) / len(values) for name, values in right.items()}
+    for mode, measured in {"letters": "letters", "cloze": "cloze a character"}.items():
+        scored = [e.scores[0].value or 0.0 for e in run.scores() if e.key.benchmark == mode]
+        assert mode not in modes or sum(scored) / len(scored) == pytest.approx(found[measured])
     print(found)
-    assert {len(values) for values in right.values()} == {1542}
-    scored = [e.scores[0].value or 0.0 for e in folder.scores() if e.key.benchmark == "cloze"]
-    assert sum(scored) / len(scored) == pytest.approx(found["cloze a character"])
+    return found
+
+
+@pytest.mark.nightly
+@pytest.mark.timeout(14_400)
+def test_smollm2_scores_as_an_independent_harness_has_it(shared_data: Path, tmp_path: Path) -> None:
+    found = shares_right(shared_data, tmp_path, "cloze", "letters")
     for name, (accuracy, error) in REFERENCE.items():
         assert abs(found[name] - accuracy) < 1.96 * error
+
+
+@pytest.mark.nightly
+@pytest.mark.timeout(600)
+def test_of_300_items_from_all_subjects_as_many_are_right(shared_data: Path, tmp_path: Path) -> None:
+    found = shares_right(shared_data, tmp_path, "letters", limit=300)
+    accuracy, error = REFERENCE["letters"]
+    own_error = math.sqrt(accuracy * (1 - accuracy) / 300)
+    assert abs(found["letters"] - accuracy) < 1.96 * math.hypot(error, own_error)
