@@ -2,46 +2,100 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from evals import rescore
+from evals.core import Context, Record, Sample
+from evals.folder import RunFolder
 from evals.metrics import load_metrics, score_records
 from evals.reporting import render
 from evals.reporting.numbers import build_report
+from evals.runner.contexts import context_writer
+from rag.core import Chunk
 from tests.evals.reporting.known import write_run
-from tests.evals.reporting.runs import DOCQA, PROFILES, RETRIEVAL, make_run, passages_of
+from tests.evals.reporting.runs import DOCQA, PROFILES, RETRIEVAL, Profile, make_run, passages_of
 
 _SCORED_PER_S = 2000
+_METRICS = (*DOCQA, *RETRIEVAL)
 _SYSTEMS = tuple(replace(PROFILES[n % 6], name=f"{PROFILES[n % 6].name}-{n}") for n in range(10))
+
+Reply = tuple[Sample, Record, tuple[Chunk, ...]]
 
 
 @pytest.mark.bench
 def test_scoring() -> None:
-    run = make_run(PROFILES[1:5], questions=1000, choices=0)
-    # Every passage and answer is another text of a usual length: caches may help only where real runs have it
-    # too, in that all systems saw the same passages.
+    items = _replies(PROFILES[1:5], 1000)
+    start = time.process_time()
+    scored = sum(1 for _ in score_records(items, load_metrics(_METRICS)))
+    rate = scored / (time.process_time() - start)
+    print(f"\nscoring, ten metrics, one process: {rate:,.0f} samples per CPU second")
+
+
+@pytest.mark.bench
+def test_rescore(tmp_path: Path) -> None:
+    items = _replies(_SYSTEMS, 2000)
+    folder = _folder_of(items, tmp_path / "run")
+    start = time.perf_counter()
+    rescore(folder.path)
+    rate = len(items) / (time.perf_counter() - start)
+    assert sum(1 for _ in folder.scores()) == len(items)
+    print(
+        f"\nrescore of {len(items):,} replies, ten metrics, from the folder: {rate:,.0f} samples/s "
+        f"(wanted: {_SCORED_PER_S:,}), load {os.getloadavg()[0]:.1f}"
+    )
+
+
+def _replies(systems: Sequence[Profile], questions: int) -> list[Reply]:
+    """Return what `systems` replied. Every passage and answer is another text of a usual length.
+
+    Caches may help only where real runs have it too, in that all systems saw the same passages.
+    """
+    run = make_run(systems, questions=questions, choices=0)
     samples = {sample.id: sample for sample in run.samples}
     passages = {
-        key: [replace(p, text=f"{p.text} {_filler(p.id, 12)}") for p in passages_of(sample)]
+        key: tuple(replace(p, text=f"{p.text} {_filler(p.id, 12)}") for p in passages_of(sample))
         for key, sample in samples.items()
     }
-    items = [
-        (
-            samples[record.sample_id],
-            replace(record, answer=f"{record.answer} {_filler(record.sample_id + record.system, 2)}"),
-            passages[record.sample_id],
-        )
-        for record in run.records
-    ]
-    start = time.process_time()
-    scored = sum(1 for _ in score_records(items, load_metrics([*DOCQA, *RETRIEVAL])))
-    rate = scored / (time.process_time() - start)
-    print(f"\nscoring, ten metrics: {rate:,.0f} samples per CPU second (wanted: {_SCORED_PER_S:,})")
+    replies = []
+    for record in run.records:
+        answer = f"{record.answer} {_filler(record.sample_id + record.system, 2)}"
+        known = replace(record, answer=answer, context_key="handbook")
+        replies.append((samples[record.sample_id], known, passages[record.sample_id]))
+    return replies
+
+
+def _folder_of(replies: Sequence[Reply], path: Path) -> RunFolder:
+    """Return the folder of a run with these replies, its calls made and its scores still to come."""
+    systems = dict.fromkeys(record.system for _, record, _ in replies)
+    samples = {sample.id: sample for sample, _, _ in replies}
+    state = {
+        "created": "2026-11-20",
+        "config": {
+            "systems": [{"name": name, "provider": "extractive"} for name in systems],
+            "benchmarks": [{"name": "docqa", "data": "questions.jsonl"}],
+        },
+        "config_folder": str(path.parent),
+        "benchmarks": {"docqa": {"metrics": list(_METRICS)}},
+        "warnings": [],
+        "versions": {},
+    }
+    folder = RunFolder.create(path, spec_yaml="seed: 7\n", samples=samples.values(), state=state)
+    with folder.journal() as journal, context_writer(folder) as contexts:
+        for key, passages in {sample.id: passages for sample, _, passages in replies}.items():
+            contexts.append(
+                Context(sample_id=key, benchmark="docqa", key="handbook", passages=passages, retrieval_s=0.01)
+            )
+        for _, record, _ in replies:
+            journal.append(record)
+    return folder
 
 
 @pytest.mark.bench
