@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import math
-from collections import Counter, defaultdict
+import json
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
-import evals
 from evals.benchmarks import load_benchmark
 from evals.core import SampleSet
-from evals.folder import RunFolder
 from rag.config import BenchmarkConfig, parse_config
-
-# An independent harness on the same weights (dequantised, bfloat16), zero-shot, all 1,542 items: accuracy and
-# standard error by the options' texts, by these a character of length, and by letters.
-REFERENCE = {"cloze": (0.294, 0.012), "cloze a character": (0.283, 0.012), "letters": (0.252, 0.011)}
+from tests.evals.test_mmlu_reference import ITEMS_300, REFERENCE, shares_right
 
 
 def load(folder: Path, **spec: object) -> SampleSet:
@@ -56,48 +51,20 @@ def test_a_limit_draws_from_every_large_subject(shared_data: Path) -> None:
     assert len({s.cluster for s in found.samples}) == 57
 
 
-def shares_right(shared_data: Path, folder: Path, *modes: str, limit: int | None = None) -> dict[str, float]:
-    """Return the shares of items that SmolLM2 has right, by mode; cloze also by a character of length."""
-    data = {"benchmark": "mmlu", "data": str(shared_data / "mmlu"), "split": "val_v0", "shots": 0}
-    config = {
-        "systems": [{"name": "smollm2", "provider": "local:smollm2-135m"}],
-        "benchmarks": [{**data, "name": mode, "mode": mode, "metrics": ["accuracy"]} for mode in modes],
-        "limits": {"timeout_s": 300},
-    }
-    result = evals.run(parse_config(config, folder=folder), out=folder / "run", limit=limit)
-    assert result.exit_code == 0, result.messages
-    run = RunFolder.open(folder / "run")
-    samples = {(sample.benchmark, sample.id): sample for sample in run.samples()}
-    right: dict[str, list[bool]] = defaultdict(list)
-    for record in run.records():
-        sample = samples[record.benchmark, record.sample_id]
-        scores = [item.logprob for item in record.completion.logprobs]
-        target = "ABCD".index(sample.targets[0])
-        right[record.benchmark].append(scores.index(max(scores)) == target)
-        if record.benchmark == "cloze":
-            scores = [score / len(choice) for score, choice in zip(scores, sample.choices, strict=True)]
-            right["cloze a character"].append(scores.index(max(scores)) == target)
-    assert {len(values) for values in right.values()} == {limit or 1542}
-    found = {name: sum(values) / len(values) for name, values in right.items()}
-    for mode, measured in {"letters": "letters", "cloze": "cloze a character"}.items():
-        scored = [e.scores[0].value or 0.0 for e in run.scores() if e.key.benchmark == mode]
-        assert mode not in modes or sum(scored) / len(scored) == pytest.approx(found[measured])
-    print(found)
-    return found
+def test_the_300_items_of_the_test_suite_are_a_draw_from_all_subjects(shared_data: Path) -> None:
+    rows = [json.loads(line) for line in ITEMS_300.read_text(encoding="utf-8").splitlines()]
+    found = {s.id: s for s in load(shared_data, split="val_v0", limit=300, shots=0).samples}
+    assert {row["id"] for row in rows} == found.keys()
+    for row in rows:
+        sample = found[row["id"]]
+        assert (row["question"], tuple(row["choices"])) == (sample.question, sample.choices)
+        assert (row["answer"], row["subject"]) == (sample.targets[0], sample.cluster)
 
 
 @pytest.mark.nightly
 @pytest.mark.timeout(14_400)
 def test_smollm2_scores_as_an_independent_harness_has_it(shared_data: Path, tmp_path: Path) -> None:
-    found = shares_right(shared_data, tmp_path, "cloze", "letters")
+    data = {"data": str(shared_data / "mmlu"), "split": "val_v0"}
+    found = shares_right(data, tmp_path, "cloze", "letters")
     for name, (accuracy, error) in REFERENCE.items():
         assert abs(found[name] - accuracy) < 1.96 * error
-
-
-@pytest.mark.nightly
-@pytest.mark.timeout(600)
-def test_of_300_items_from_all_subjects_as_many_are_right(shared_data: Path, tmp_path: Path) -> None:
-    found = shares_right(shared_data, tmp_path, "letters", limit=300)
-    accuracy, error = REFERENCE["letters"]
-    own_error = math.sqrt(accuracy * (1 - accuracy) / 300)
-    assert abs(found["letters"] - accuracy) < 1.96 * math.hypot(error, own_error)
