@@ -18,6 +18,7 @@ from rag.core import Outcome
 __all__ = ["Failure", "classify", "classify_inside", "error_in", "one_line", "parse_wait", "wait_asked_for"]
 
 _MAX_LINE = 200
+_UNIX_TIME = 1e9  # so many seconds are no wait but a moment, in seconds or milliseconds since 1970
 _SECRETS = re.compile(
     r"\b(?:sk|gsk|xai|hf|pk|rk|fw|csk|nvapi|AIza|tgp_v1)[-_][\w*.-]{6,}"
     r"|\bAIza[\w-]{20,}"
@@ -249,19 +250,24 @@ def wait_asked_for(headers: Mapping[str, str], text: str = "") -> float | None:
 def parse_wait(value: str, *, now: float | None = None) -> float | None:
     """Return the seconds that a Retry-After value stands for, None where it makes no sense.
 
-    Reads whole and fractional seconds, durations such as `1m30s` and `500ms`, and HTTP dates (RFC 9110,
-    section 10.2.3) and times (RFC 3339); a time in the past is 0, a negative number makes no sense. `now` is
-    Unix time.
+    Reads whole and fractional seconds, durations such as `1m30s` and `500ms`, HTTP dates (RFC 9110, section
+    10.2.3), times (RFC 3339) and Unix time, in seconds or milliseconds; a time in the past is 0, a negative
+    number makes no sense. `now` is Unix time.
     """
     value = value.strip()
     if not value:
         return None
+    moment = time.time() if now is None else now
     try:
         number = float(value)
     except ValueError:
         duration = _duration(value) if value[0].isdigit() else None
-        return _until(value, time.time() if now is None else now) if duration is None else duration
-    return number if math.isfinite(number) and number >= 0 else None
+        return _until(value, moment) if duration is None else duration
+    if not math.isfinite(number) or number < 0:
+        return None
+    if number < _UNIX_TIME:
+        return number
+    return max(0.0, (number / 1000 if number >= 1000 * _UNIX_TIME else number) - moment)
 
 
 def _duration(value: str) -> float | None:

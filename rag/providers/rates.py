@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from datetime import datetime
 
 from rag.core import RateLimits
 from rag.providers.failures import parse_wait
@@ -14,7 +13,6 @@ __all__ = ["read_rate_limits"]
 _OPENAI = "x-ratelimit-{part}-{what}"
 _ANTHROPIC = "anthropic-ratelimit-{what}-{part}"
 _TOKENS = ("tokens", "input-tokens", "output-tokens")
-_UNIX_TIME = 1e9  # a reset of so many seconds is a moment, in seconds or milliseconds since 1970
 _WORDS = {"true": True, "false": False}
 
 _Window = tuple[int | None, int | None, float | None]
@@ -56,7 +54,7 @@ def _window(headers: Mapping[str, str], what: str, now: float) -> _Window:
         limit = _count(headers.get(pattern.format(part="limit", what=what), ""))
         remaining = _count(headers.get(pattern.format(part="remaining", what=what), ""))
         if limit is not None or remaining is not None:
-            reset = _seconds(headers.get(pattern.format(part="reset", what=what), ""), now)
+            reset = parse_wait(headers.get(pattern.format(part="reset", what=what), ""), now=now)
             return limit or None, remaining, None if remaining is None else reset
     return _NOTHING
 
@@ -68,15 +66,3 @@ def _count(value: str) -> int | None:
     except ValueError:
         return None
     return int(number) if 0 <= number < 2**53 else None
-
-
-def _seconds(value: str, now: float) -> float | None:
-    if "T" in value and value[:4].isdigit():
-        try:
-            return max(0.0, datetime.fromisoformat(value).timestamp() - now)
-        except (ValueError, OverflowError):
-            return None
-    wait = parse_wait(value, now=now)
-    if wait is None or wait < _UNIX_TIME:
-        return wait
-    return max(0.0, (wait / 1000 if wait >= 1000 * _UNIX_TIME else wait) - now)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from email.utils import formatdate
 
 import orjson
@@ -31,6 +32,9 @@ GROQ_AD = "Need more tokens? Upgrade to Dev Tier today at https://console.groq.c
         (formatdate(NOW + 120, usegmt=True), 120.0),
         (formatdate(NOW - 120, usegmt=True), 0.0),
         ("Wed, 21 Oct 2099 07:28:00 GMT", 4096250880.0 - NOW),
+        ("1800000012", 12.0),
+        ("1800000012000", 12.0),
+        ("1799999000", 0.0),
         ("-5", None),
         ("-5s", None),
         ("nan", None),
@@ -63,6 +67,13 @@ def test_every_form_of_wait(value: str, seconds: float | None):
 )
 def test_waits_from_headers_and_words(headers: dict[str, str], text: str, seconds: float | None):
     assert wait_asked_for(headers, text) == seconds
+
+
+def test_a_refusal_that_names_the_moment_in_unix_time_asks_for_seconds():
+    moment = str(int(time.time()) + 20)
+    headers = {"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": moment}
+    assert wait_asked_for(headers) == pytest.approx(20, abs=2)
+    assert wait_asked_for({"retry-after": moment}) == pytest.approx(20, abs=2)
 
 
 @pytest.mark.parametrize(
