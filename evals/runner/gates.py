@@ -127,7 +127,7 @@ def _bounded(name: str, system: SystemSummary, bound: str, limit: float) -> Gate
     result = system.metrics.get(name)
     value = None if result is None or result.estimate is None else result.mean_if_missing_wrong
     if result is None or value is None:
-        passed, reason = False, "nothing was scored"
+        passed, reason = False, _nothing(result)
     else:
         passed = value >= limit if bound == "min" else value <= limit
         relation = (
@@ -141,6 +141,13 @@ def _bounded(name: str, system: SystemSummary, bound: str, limit: float) -> Gate
         reason = f"{shown}{_missing(result)}, {relation} {limit:g}"
     label = f"{_LABELS[bound]} {limit:g}"
     return GateVerdict(metric=name, system=system.name, bound=label, passed=passed, reason=reason)
+
+
+def _nothing(result: MetricResult | None) -> str:
+    from evals.reporting import text
+
+    why = text.outcomes(result.reasons) if result is not None and result.reasons else "no reply"
+    return f"nothing was scored: {why}"
 
 
 def _missing(result: MetricResult) -> str:
@@ -173,7 +180,7 @@ def _unchanged(
         found = {c.system: c.comparison for c in diff.changes if c.comparison.metric == name}
     for system in systems:
         comparison = found.get(system)
-        passed, reason = False, trouble
+        passed, reason = False, trouble if name in systems[system].metrics else _nothing(None)
         if gate.system is None and system not in had:
             passed, reason = True, "new: the earlier run lacks it"
         if comparison is not None:

@@ -105,7 +105,26 @@ def test_nothing_scored_keeps_no_gate(tmp_path: Path) -> None:
         )
         result = evals.run(config, out=tmp_path / "r")
     assert result.exit_code == 3
-    assert result.gates[0].reason == "nothing was scored"
+    assert result.gates[0].reason == "nothing was scored: server_error 3"
+
+
+def test_a_gate_says_why_nothing_was_scored(tmp_path: Path) -> None:
+    write_questions(tmp_path / "questions.jsonl", 3)
+    gates = {"docqa/token_f1": {"min": 0, "no_regression_from": "good"}}
+    with FakeServer() as server:
+        evals.run(run_config(tmp_path, server.base_url), out=tmp_path / "good")
+        limits = {"concurrency": 1, "max_attempts": 1}
+        systems = [{"name": "mock", "provider": "lab:fault:auth"}]
+        config = run_config(
+            tmp_path, server.base_url, "fault:auth", gates=gates, limits=limits, systems=systems
+        )
+        refused = evals.run(config, out=tmp_path / "refused")
+        limits["budget_usd"] = "0.0000001"
+        unasked = evals.run(
+            run_config(tmp_path, server.base_url, gates=gates, limits=limits), out=tmp_path / "unasked"
+        )
+    assert refused.gates[0].reason == "nothing was scored: auth 1"
+    assert [verdict.reason for verdict in unasked.gates] == ["nothing was scored: no reply"] * 2
 
 
 def test_a_run_that_can_go_on_says_so_first(tmp_path: Path) -> None:
@@ -169,7 +188,9 @@ def test_a_gate_on_passages_leaves_closed_books_alone(tmp_path: Path) -> None:
             )
 
         verdicts = evals.run(config([given, closed]), out=tmp_path / "r").gates
-        assert [(v.system, v.reason) for v in verdicts] == [("given", "nothing was scored")]
+        assert [(v.system, v.reason) for v in verdicts] == [
+            ("given", "nothing was scored: no passages known 2")
+        ]
         with pytest.raises(ConfigError, match="every system is asked without; name a system with 'rag:'"):
             evals.plan(config([closed]))
         with pytest.raises(
