@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import orjson
@@ -183,6 +184,9 @@ class ReplyReader(ABC):
 
     def fail(self, outcome: Outcome, error: str, retry_after_s: float | None = None) -> None:
         """End the reply with a failure."""
+        if self.streamed and not self.done and self.finish_reason is None:
+            # Some servers count in every event: so far, not in all.
+            self.usage = replace(self.usage, output_tokens=None, reasoning_tokens=None)
         self.done = True
         self.outcome, self.error, self.retry_after_s = outcome, error, retry_after_s
 

@@ -233,6 +233,26 @@ def test_an_empty_finish_reason_ends_nothing():
     assert reader.outcome is Outcome.STREAM_TRUNCATED
 
 
+@pytest.mark.parametrize("end", ["cut", "late", "refused"])
+def test_tokens_counted_so_far_are_not_those_of_a_reply_that_broke_off(end: str):
+    reader = OpenAIReader(Clock())
+    reader.streamed = True
+    reader.events(
+        [
+            b'{"choices":[{"delta":{"content":"half"},"finish_reason":null}],'
+            b'"usage":{"prompt_tokens":9,"completion_tokens":1}}'
+        ]
+    )
+    if end == "cut":
+        reader.end([])
+    elif end == "late":
+        reader.time_out(1.0)
+    else:
+        reader.events([b'{"error":{"message":"overloaded"}}'])
+    assert reader.outcome.infrastructure
+    assert reader.usage == Usage(input_tokens=9)
+
+
 async def test_a_missing_usage_is_unknown(server: FakeServer):
     server.script(Behaviour(fault="no_usage"))
     model = provider(server)
