@@ -237,12 +237,8 @@ def test_an_empty_finish_reason_ends_nothing():
 def test_tokens_counted_so_far_are_not_those_of_a_reply_that_broke_off(end: str):
     reader = OpenAIReader(Clock())
     reader.streamed = True
-    reader.events(
-        [
-            b'{"choices":[{"delta":{"content":"half"},"finish_reason":null}],'
-            b'"usage":{"prompt_tokens":9,"completion_tokens":1}}'
-        ]
-    )
+    usage = {"prompt_tokens": 9, "completion_tokens": 1}
+    reader.events([orjson.dumps({"choices": [{"delta": {"content": "half"}}], "usage": usage})])
     if end == "cut":
         reader.end([])
     elif end == "late":
