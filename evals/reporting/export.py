@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -36,6 +35,7 @@ _WHOLE = (
 )
 _REAL = ("cost_usd", "ttft_ms", "total_ms")
 _YES_NO = ("refused", "cached")
+_END = "\r\n"
 _COLUMNS = (*_TEXT, *_LISTS, *_WHOLE, *_REAL, *_YES_NO)
 _CARD = """---
 pretty_name: {title}
@@ -77,15 +77,24 @@ def answer_rows(run: RunData) -> Iterator[dict[str, Any]]:
 
 def render_csv(runs: Sequence[RunData]) -> str:
     """Return the rows of all runs as CSV (RFC 4180, line feeds); lists are JSON, unknown is empty."""
-    out = io.StringIO()
-    writer = csv.DictWriter(out, [*_COLUMNS, *_metrics(runs)], restval="", lineterminator="\n")
+    lines = _Lines()
+    # Python quotes a lone carriage return only where it is part of the end of a line.
+    writer = csv.DictWriter(lines, [*_COLUMNS, *_metrics(runs)], restval="", lineterminator=_END)
     writer.writeheader()
     for run in runs:
         for row in answer_rows(run):
             for name in _LISTS:
                 row[name] = json.dumps(row[name], ensure_ascii=False)
             writer.writerow({name: "" if value is None else value for name, value in row.items()})
-    return out.getvalue()
+    return "".join(lines)
+
+
+class _Lines(list[str]):
+    """Lines as a CSV writer gives them, each to end in a line feed."""
+
+    def write(self, line: str) -> None:
+        """Take a line."""
+        self.append(f"{line.removesuffix(_END)}\n")
 
 
 def write_parquet(runs: Sequence[RunData], path: Path) -> None:

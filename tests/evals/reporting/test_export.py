@@ -47,12 +47,14 @@ def test_csv_holds_every_reply_and_score(run: RunData, folder: Path, tmp_path: P
         assert (row["cost_usd"] == "") == (record.completion.cost is None)
 
 
-def test_any_answer_survives_csv(run: RunData, tmp_path: Path) -> None:
-    records = [replace(run.records[0], answer=NASTY), *run.records[1:]]
+@pytest.mark.parametrize("answer", [NASTY, "a\rb", "a\nb", "\r"])
+def test_any_answer_survives_csv(run: RunData, tmp_path: Path, answer: str) -> None:
+    records = [replace(run.records[0], answer=answer), *run.records[1:]]
     path = write_run(replace(run, records=records), tmp_path / "run").path
     text = report(path, format="csv")
-    row = next(csv.DictReader(io.StringIO(text, newline="")))
-    assert row["answer"] == NASTY.replace("\ud800", "?")
+    rows = list(csv.DictReader(io.StringIO(text, newline="")))
+    assert rows[0]["answer"] == answer.replace("\ud800", "?")
+    assert len(rows) == len(run.records)
 
 
 def test_of_several_judges_each_has_a_column(tmp_path: Path) -> None:
