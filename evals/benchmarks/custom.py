@@ -22,7 +22,8 @@ __all__ = ["Custom"]
 _DEFAULT = "$question"
 _PASSAGES = "$passages"
 _TARGETS = ("answers", "answer", "targets", "target", "label")
-_OWN = frozenset({"id", "_id", "question", "choices", "relevant", "cluster", "language", *_TARGETS})
+_FILLED = ("before", "after")  # the template around the passages, in a sample's metadata
+_OWN = frozenset({"id", "_id", "question", "choices", "relevant", "cluster", "language", *_TARGETS, *_FILLED})
 
 
 class Custom:
@@ -149,13 +150,15 @@ def _filled(template: str, columns: Mapping[str, str]) -> str:
 
 
 def _targets(row: Mapping[str, Any], choices: Sequence[str]) -> tuple[str, ...]:
-    given = next((row[key] for key in _TARGETS if row.get(key) is not None), None)
-    texts = tuple(str(text).strip() for text in _list(given) if str(text).strip())
+    given = _list(next((row[key] for key in _TARGETS if row.get(key) is not None), None))
+    texts = tuple(str(text).strip() for text in given if str(text).strip())
     if not choices:
         return texts
     if len(texts) != 1:
         raise ValueError(f"{len(texts)} answers where one of the choices is expected")
-    if texts[0] in choices:
+    # Options may be numbers too, written as texts: a number that is none of them is a place.
+    place = type(given[0]) is int and given[0] < len(choices) and given[0] not in _list(row["choices"])
+    if texts[0] in choices and not place:
         return (letters(len(choices))[choices.index(texts[0])],)
     return (letter_of(texts[0], len(choices)),)
 

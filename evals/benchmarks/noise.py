@@ -19,6 +19,7 @@ __all__ = ["Noise"]
 _MODES = ("robustness", "rejection")
 _DEPTHS = (100, 1000)  # how far down the ranking the passages are taken from
 _LINE = "\n"
+_SETTINGS = frozenset({"answers", "mode", "noise", "seed", "sources"})
 
 
 class Noise(DocQA):
@@ -65,7 +66,9 @@ class Noise(DocQA):
         def noisy(sample: Sample) -> Sample | None:
             if not sample.targets:
                 return None
-            metadata = {**sample.metadata, "mode": mode, "seed": str(config.seed)}
+            # A column of the user's that is named as a setting of ours is none.
+            kept = {key: value for key, value in sample.metadata.items() if key not in _SETTINGS}
+            metadata = {**kept, "mode": mode, "seed": str(config.seed)}
             if spec.noise is not None:
                 metadata["noise"] = str(spec.noise)
             if mode == "robustness":

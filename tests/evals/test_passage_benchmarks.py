@@ -246,6 +246,15 @@ def test_with_nothing_relevant_a_refusal_is_right(tmp_path: Path) -> None:
     assert sources == {f"f{n}.md" for n in range(6)}  # neither its document nor another that holds the answer
 
 
+def test_columns_of_the_user_are_no_settings_of_noise(tmp_path: Path) -> None:
+    row = {"id": "q", "question": ASKED[0][0], "answer": "zzz", "noise": "street", "sources": "f1.md"}
+    write_rows(tmp_path / "q.jsonl", row)
+    (sample,) = load(tmp_path, name="noise", data="q.jsonl", mode="rejection").samples
+    assert len(shown(sample, 6)) == 6
+    (sample,) = load(tmp_path, name="noise", data="q.jsonl", noise=4).samples
+    assert "f1.md" in {c.source for c in shown(sample, 6)}  # irrelevant as all are
+
+
 @pytest.mark.parametrize(
     ("spec", "message"),
     [({}, "needs 'noise:'"), ({"mode": "x"}, "robustness, rejection"), ({"shots": 1}, "shots")],
@@ -315,6 +324,31 @@ def test_passages_have_their_place_or_come_first(tmp_path: Path) -> None:
     assert (
         asked(load(tmp_path, **plain), 0, passage, **plain) == "[1] a.md (a.md)\nRust.\n\nQ: Why $passages?"
     )
+
+
+def test_columns_named_as_our_own_notes_stay_out_of_the_prompt(tmp_path: Path) -> None:
+    write_rows(tmp_path / "t.jsonl", {"question": "Before?", "answer": "x", "after": "x", "before": "y"})
+    spec = {"name": "custom", "data": "t.jsonl"}
+    found = load(tmp_path, **spec)
+    assert asked(found, 0, chunk("Rust.", "a.md"), **spec) == "[1] a.md (a.md)\nRust.\n\nBefore?"
+
+
+@pytest.mark.parametrize(
+    ("choices", "answer", "right"),
+    [
+        (["4", "0", "1", "2"], 2, "C"),  # a number is a place, as in cais/mmlu
+        (["4", "0", "1", "2"], "2", "D"),  # a text is an option's
+        ([4, 0, 1, 2], 2, "D"),  # among numbers a number is one of them
+        (["7", "8", "9"], 8, "B"),  # no place
+        (["True", "False"], True, "A"),
+    ],
+)
+def test_the_answer_among_choices_that_are_numbers(
+    tmp_path: Path, choices: list[object], answer: object, right: str
+) -> None:
+    write_rows(tmp_path / "t.jsonl", {"question": "2?", "choices": choices, "answer": answer})
+    (sample,) = load(tmp_path, name="custom", data="t.jsonl", metrics=["accuracy"]).samples
+    assert sample.targets == (right,)
 
 
 def test_choices_of_ones_own(tmp_path: Path) -> None:
