@@ -157,7 +157,8 @@ def _targets(row: Mapping[str, Any], choices: Sequence[str]) -> tuple[str, ...]:
     if len(texts) != 1:
         raise ValueError(f"{len(texts)} answers where one of the choices is expected")
     # Options may be numbers too, written as texts: a number that is none of them is a place.
-    place = type(given[0]) is int and given[0] < len(choices) and given[0] not in _list(row["choices"])
+    number = given[0] if type(given[0]) is int and given[0] not in _list(row["choices"]) else -1
+    place = 0 <= number < len(choices)
     if texts[0] in choices and not place:
         return (letters(len(choices))[choices.index(texts[0])],)
     return (letter_of(texts[0], len(choices)),)

@@ -340,6 +340,7 @@ def test_columns_named_as_our_own_notes_stay_out_of_the_prompt(tmp_path: Path) -
         (["4", "0", "1", "2"], "2", "D"),  # a text is an option's
         ([4, 0, 1, 2], 2, "D"),  # among numbers a number is one of them
         (["7", "8", "9"], 8, "B"),  # no place
+        (["-1", "0"], -1, "A"),
         (["True", "False"], True, "A"),
     ],
 )
