@@ -198,8 +198,10 @@ def _section(document: Document, paths: Sequence[str], index: int, end: int) -> 
     index = max(index, 0)
     while index + 1 < len(paths):
         section, following = document.sections[index], document.sections[index + 1]
+        if following.start >= end or following.level <= section.level:
+            break
         body = document.text[section.start : section.end].strip().lstrip("#").strip()
-        if following.start >= end or following.level <= section.level or len(body) > len(section.title) + 8:
+        if len(body) > len(section.title) + 8:
             break
         index += 1
     return paths[index]

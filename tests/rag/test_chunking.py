@@ -235,6 +235,26 @@ def test_time_is_linear_and_the_tokeniser_never_sees_it_all() -> None:
     assert seconds[1] < seconds[0] * 8 * 2.5
 
 
+def test_a_long_section_is_not_copied_for_each_of_its_passages() -> None:
+    copied = 0
+
+    class Counted(str):
+        __slots__ = ()
+
+        def __getitem__(self, key: object) -> str:
+            nonlocal copied
+            part = super().__getitem__(key)  # type: ignore[index]
+            copied += len(part)
+            return part
+
+    body = "A sentence of some words. " * 1_000
+    text = Counted(f"# One\n\n{body}\n\n# Two\n\nThe end.")
+    sections = sections_from([(0, 1, "One"), (text.index("# Two"), 1, "Two")], len(text))
+    chunks = cut(make(text, sections=sections), 20, 0)
+    assert [chunk.section for chunk in (chunks[0], chunks[-1])] == ["One", "Two"]
+    assert copied < 20 * len(text)
+
+
 def test_memory_stays_a_small_multiple_of_the_text() -> None:
     document = make("A sentence of some words, and more. Another one follows here!\n\n" * 3_000)
     tracemalloc.start()
