@@ -71,7 +71,7 @@ class Caches:
         touched = sorted({*range(intent.first_row, intent.first_row + intent.rows), *intent.old_rows})
         held = self._manifest.ids_of(touched)
         kept = set(held.values())
-        writer = self._writer()
+        writer = self._writer_anew()
         writer.delete(touched)
         with self._store(check=False) as store:
             store.delete([id_ for id_ in intent.ids if id_ not in kept])
@@ -87,11 +87,7 @@ class Caches:
 
     def rebuild_lexical(self) -> None:
         """Build the lexical index from the manifest; readers see the old one until it is complete."""
-        try:
-            writer = self._writer()
-        except CollectionError:
-            lexical.destroy(self._folder)
-            writer = self._writer()
+        writer = self._writer_anew()
         writer.clear()
         for rows, chunks, _ in self._manifest.batches(self._manifest.all_rows()):
             writer.add(rows, chunks)
@@ -121,6 +117,14 @@ class Caches:
         if self._lexical is None:
             self._lexical = LexicalWriter(self._folder)
         return self._lexical
+
+    def _writer_anew(self) -> LexicalWriter:
+        """Open the lexical index, an empty one where it is damaged: for callers that fill what it lacks."""
+        try:
+            return self._writer()
+        except CollectionError:
+            lexical.destroy(self._folder)
+            return self._writer()
 
     @contextlib.contextmanager
     def _store(self, *, check: bool = True) -> Iterator[VectorStore]:

@@ -94,7 +94,8 @@ class LexicalIndex:
             asked = tantivy.Query.boolean_query([(tantivy.Occur.Must, part) for part in (asked, *filters)])
         with _tantivy_errors(self._folder):
             searcher = self._index.searcher()
-            found = searcher.search(asked, limit=k, count=False)
+            # Tantivy reserves memory for as many as are asked for, and ends the process where there is less.
+            found = searcher.search(asked, limit=min(k, max(1, searcher.num_docs)), count=False)
             scores = [float(score) for score, _ in found.hits]
             return list(zip(_rows(searcher, found), scores, strict=True))
 

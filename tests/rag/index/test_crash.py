@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from rag.index import Index
-from rag.index.catalog import verify_collection
+from rag.index.catalog import repair_collection, verify_collection
 from tests.rag.index.making import create, vector
 from tests.rag.index.processes import GOAL, converge, passages, put, start
 
@@ -109,6 +109,17 @@ def test_killed_while_rebuilding(case: tuple[Path, Path], goal: str, name: str) 
     killed = start(converge, folder, ack, name)
     killed.join(60)
     assert killed.exitcode == -signal.SIGKILL
+    check_converges(folder, ack, goal)
+
+
+def test_killed_and_the_lexical_index_damaged(case: tuple[Path, Path], goal: str) -> None:
+    folder, ack = case
+    killed = start(converge, folder, ack, "before-lexical")
+    killed.join(60)
+    assert killed.exitcode == -signal.SIGKILL
+    for path in (folder / "tantivy").glob("*.term"):
+        path.write_bytes(path.read_bytes()[:9])
+    assert repair_collection(folder.parents[1], "demo").problems == ()
     check_converges(folder, ack, goal)
 
 

@@ -57,6 +57,11 @@ def test_dense_finds_each_passage_by_its_own_vector(index: Index) -> None:
         assert [score for _, score in best] == sorted((score for _, score in best), reverse=True)
 
 
+def test_more_are_asked_for_than_any_memory_holds(index: Index) -> None:
+    assert len(index.lexical("jump fox", 10**15)) == 2
+    assert len(index.dense(vector("jump"), 10**15)) == 5
+
+
 def test_stems_of_each_language_meet(index: Index) -> None:
     assert set(texts(index, index.lexical("jump fox", 5))) == {
         "The quick fox jumps",
