@@ -7,6 +7,7 @@ same functions work in a script, under Typer, in a notebook and inside a program
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from collections.abc import Coroutine
 from concurrent.futures import CancelledError, Future
@@ -78,6 +79,17 @@ def _started_loop() -> asyncio.AbstractEventLoop:
     loop = _new_loop()
     threading.Thread(target=loop.run_forever, name=_THREAD_NAME, daemon=True).start()
     return loop
+
+
+def _forget_loop() -> None:
+    """Let a forked child start its own loop: of the parent's threads it has none."""
+    global _starting  # noqa: PLW0603 - another thread may have held it
+    _starting = threading.Lock()
+    _started_loop.cache_clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_loop)
 
 
 def _new_loop() -> asyncio.AbstractEventLoop:

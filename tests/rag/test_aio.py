@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import subprocess
+import sys
 import threading
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 
@@ -64,3 +67,25 @@ def test_the_background_loop_does_not_wait_for_itself() -> None:
 
     with pytest.raises(RuntimeError, match="cannot wait for itself"):
         aio.run(outer())
+
+
+_FORKS = """
+import os
+import signal
+from rag import aio
+
+async def there():
+    return os.getpid()
+
+aio.run(there())
+child = os.fork()
+if child == 0:
+    signal.alarm(10)
+    os._exit(0 if aio.run(there()) == os.getpid() else 1)
+assert os.waitpid(child, 0)[1] == 0
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_a_forked_child_has_a_loop_of_its_own() -> None:
+    subprocess.run([sys.executable, "-c", _FORKS], check=True, timeout=20)
