@@ -52,7 +52,7 @@ def extract_choice(reply: str, choices: tuple[str, ...]) -> Choice:
     4. `marked`: `**B**`, `**B) text**`, `\boxed{B}`
     5. `line`: a line that starts with `B.` or `(B)`
     6. `option`: the reply, or its first or last line, is the text of one option
-    7. `letter`: a capital letter alone, that is not the word A, E, O or I
+    7. `letter`: a capital letter alone, that is not the word A, E, O or I, nor turned down (`not A`)
     8. `mention`: exactly one option's text occurs in the reply
 
     Left out before: thoughts up to `</think>`; a further question that the model asked itself; lines of
@@ -103,7 +103,18 @@ _VERB = (
 )
 _RIGHT = (
     r"(?:is|é|est[áa]|es|est)\s+(?:indeed\s+|clearly\s+)?(?:(?:the|a|o|la)\s+)?(?:most\s+|mais\s+)?"
-    r"(?:correct|right|best|true|accurate|appropriate|corret[ao]|cert[ao]|melhor|verdadeir[ao]|correcta)\b"
+    r"(?:correct|right|best|true|accurate|appropriate|corret[ao]|cert[ao]|melhor|verdadeir[ao]|correcta"
+    r"|answer|resposta)\b"
+)
+# Before a letter, and after it: words that turn it down.
+_NOT = re.compile(
+    r"(?i)(?:\b(?:not|cannot|(?<!other )than|over|instead\s+of|não|nem|em\s+vez\s+d[aeo]|nicht)|n['’]t)"
+    r"(?:\s+(?:be|choose|pick|é|est[áa]|a|o|the|option|letter|choice|answer|letra|alternativa|op[çc][ãa]o)){0,4}"
+    r"[\s*_\"'“‘(\[]*$"
+)
+_WRONG = re.compile(
+    r"(?i)[)\]*.\"'”]{0,3}\s{1,3}(?:is|was|é|est[áa]|es|est)\s+"
+    r"(?:not\b|não\b|wrong|false\b|incorrect|inaccurate|incorret|errad|fals[ao]\b|faux\b)"
 )
 _OR = r"\s{0,3}(?:,|;|/|&|,?\s{0,3}\b(?:and|or|e|ou|nor|nem|y|o|et|und|oder)\b)\s{0,3}"
 _KIND = (
@@ -142,9 +153,16 @@ def _without_discussed_options(text: str, count: int) -> str:
 
 
 def _without_lists(text: str, count: int) -> str:
-    """Blank out `A, B and C`; a letter that comes again (`A and B, B`) ends the list and stays."""
+    """Blank out `A, B and C`; a letter that comes again (`A and B, B`) ends the list and stays.
+
+    So does one that a new sentence begins with: `not C, D is right`.
+    """
+    stated, begins = _patterns(count).stated, re.compile(rf"[,;]\s*\(?(?=[{letters(count)}]\)?\Z)")
 
     def blanked(match: re.Match[str]) -> str:
+        begun = begins.search(match.group())
+        if begun and stated.match(text, match.start() + begun.end()):
+            return " " * begun.end() + match.group()[begun.end() :]
         seen: set[str] = set()
         for found in re.finditer(rf"[{letters(count)}]", match.group()):
             if found.group() in seen:
@@ -188,8 +206,14 @@ def _line(text: str, choices: Sequence[str]) -> str | None:
 
 
 def _letter(text: str, choices: Sequence[str]) -> str | None:
-    hit = _last(_patterns(len(choices)).letter.finditer(text))
-    return hit[1] if hit else None
+    found = [
+        m
+        for m in _patterns(len(choices)).letter.finditer(text)
+        if not _NOT.search(text, max(0, m.start() - 60), m.start())
+    ]
+    # Where a false statement is asked for, the one that is said to be wrong is the answer.
+    kept = [m for m in found if not _WRONG.match(text, m.end())] or found
+    return kept[-1][1] if kept else None
 
 
 def _option(text: str, choices: Sequence[str]) -> str | None:
