@@ -6,7 +6,8 @@ A row is `{"id", "answer", "benchmark"?, "repeat"?, "contexts"?: text | [text | 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import fields, replace
 from decimal import Decimal, InvalidOperation
 from typing import Any
@@ -30,7 +31,10 @@ def recorded_replies(system: System, spec: RunSpec) -> tuple[list[Reply], tuple[
         LoadError: the file cannot be read, or holds too many bad rows.
     """
     assert system.recorded is not None
-    samples = {(b.config.name, sample.id): sample for b in spec.benchmarks for sample in b.samples}
+    samples: defaultdict[str, list[Sample]] = defaultdict(list)
+    for benchmark in spec.benchmarks:
+        for sample in benchmark.samples:
+            samples[sample.id].append(sample)
     bad = BadRows(str(system.recorded), spec.config.limits.max_error_rate)
     replies: dict[tuple[str, str, int], Reply] = {}
     unknown = 0
@@ -40,7 +44,8 @@ def recorded_replies(system: System, spec: RunSpec) -> tuple[list[Reply], tuple[
         except (ValueError, TypeError, AttributeError) as exc:
             bad.add(place, str(exc))
             continue
-        found = [*_matching(samples, identity, row.get("benchmark"))]
+        named = row.get("benchmark")
+        found = [s for s in samples.get(identity, ()) if named in (None, s.benchmark)]
         unknown += not found
         for sample in found:
             if repeat < spec.config.repeats:
@@ -65,14 +70,6 @@ def _with_history(
     return replace(reply, history=history_of(reply.sample, samples, said))
 
 
-def _matching(
-    samples: Mapping[tuple[str, str], Sample], identity: str, benchmark: object
-) -> Iterator[Sample]:
-    for (name, sample_id), sample in samples.items():
-        if sample_id == identity and benchmark in (None, name):
-            yield sample
-
-
 def _read(row: Any, system: System) -> tuple[str, int, Completion, tuple[Chunk, ...] | None]:
     if not isinstance(row, Mapping):
         raise ValueError("no header row")  # noqa: TRY004  # a bad row, not a bad argument
@@ -83,11 +80,10 @@ def _read(row: Any, system: System) -> tuple[str, int, Completion, tuple[Chunk, 
     repeat = row.get("repeat") or 0
     if not isinstance(repeat, int) or repeat < 0:
         raise ValueError(f"'repeat' should be a number from 0, not {repeat!r}")
-    usage = _usage(row.get("usage"))
-    timing = _timing(row.get("timing"))
+    usage, timing = _usage(row.get("usage") or {}), _timing(row.get("timing") or {})
+    paid = _number(row, "cost_usd")
     given = system.config.price
     price = None if given is None else price_for("recorded", system.name, given)
-    paid = _money(row["cost_usd"]) if row.get("cost_usd") is not None else cost(price, usage, timing.total_s)
     completion = Completion(
         text=row["answer"],
         outcome=Outcome.OK,
@@ -96,7 +92,7 @@ def _read(row: Any, system: System) -> tuple[str, int, Completion, tuple[Chunk, 
         model_answered=row.get("model"),
         usage=usage,
         timing=timing,
-        cost=paid,
+        cost=cost(price, usage, timing.total_s) if paid is None else paid,
         attempts=0,
     )
     contexts = row.get("contexts")
@@ -106,17 +102,13 @@ def _read(row: Any, system: System) -> tuple[str, int, Completion, tuple[Chunk, 
     return str(row["id"]), repeat, completion, passages
 
 
-def _usage(given: Mapping[str, Any] | None) -> Usage:
-    known = {field.name for field in fields(Usage)}
-    counts = {
-        name: int(value) for name, value in (given or {}).items() if name in known and value is not None
-    }
-    return Usage(**counts)
+def _usage(given: Mapping[str, Any]) -> Usage:
+    counts = {field.name: _number(given, field.name) for field in fields(Usage)}
+    return Usage(**{name: None if value is None else int(value) for name, value in counts.items()})
 
 
-def _timing(given: Mapping[str, Any] | None) -> Timing:
-    given = given or {}
-    total, first = given.get("total_ms"), given.get("ttft_ms")
+def _timing(given: Mapping[str, Any]) -> Timing:
+    total, first = _number(given, "total_ms"), _number(given, "ttft_ms")
     return Timing(
         sent=0.0,
         first_content=None if first is None else float(first) / 1000,
@@ -125,8 +117,14 @@ def _timing(given: Mapping[str, Any] | None) -> Timing:
     )
 
 
-def _money(value: object) -> Decimal:
+def _number(given: Mapping[str, Any], name: str) -> Decimal | None:
+    value = given.get(name)
+    if value is None:
+        return None
     try:
-        return Decimal(str(value))
-    except InvalidOperation as exc:
-        raise ValueError(f"'cost_usd' should be a number, not {value!r}") from exc
+        number = Decimal(str(value))
+    except InvalidOperation:
+        number = Decimal("NaN")
+    if not number.is_finite() or number < 0:
+        raise ValueError(f"{name!r} should be a number from 0, not {value!r}")
+    return number

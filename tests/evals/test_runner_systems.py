@@ -176,6 +176,23 @@ def test_recorded_answers_are_scored_without_a_call(tmp_path: Path) -> None:
     assert evals.plan(run_config(tmp_path, "", systems=systems)).calls == 0
 
 
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"cost_usd": "NaN"},
+        {"cost_usd": -1},
+        {"usage": {"output_tokens": -5}},
+        {"timing": {"total_ms": "inf"}},
+    ],
+)
+def test_a_recorded_row_with_a_number_that_is_none_is_named(tmp_path: Path, given: dict[str, object]) -> None:
+    write_questions(tmp_path / "questions.jsonl", 1)
+    (tmp_path / "answers.jsonl").write_text(json.dumps({"id": "q0000", "answer": "0", **given}))
+    systems = [{"name": "prod", "recorded": "answers.jsonl"}]
+    with pytest.raises(LoadError, match=r"line 1: '\w+' should be a number from 0"):
+        evals.run(run_config(tmp_path, "", systems=systems), out=tmp_path / "run")
+
+
 def test_a_sample_without_a_recorded_answer_is_missing_and_not_wrong(tmp_path: Path) -> None:
     write_questions(tmp_path / "questions.jsonl", 4)
     (tmp_path / "answers.jsonl").write_text('{"id": "q0000", "answer": "0"}\n')
