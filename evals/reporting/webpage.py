@@ -68,13 +68,16 @@ class _Figure:
 
 
 def render_html(report: Report) -> str:
-    """Return the page. Everything that came from models, documents or configs is escaped."""
+    """Return the page. Everything that came from models, documents or configs is escaped.
+
+    What UTF-8 cannot say, such as half of a surrogate pair, is a question mark.
+    """
     order = [system.name for system in ranked(report)]
     leading = set(leading_metrics(report))
     strips_drawn, ticks = strips(ranked(report))
     script = _script()
     rest = [comparison for comparison in report.comparisons if comparison.metric not in leading]
-    return page_template("template.html").render(
+    page = page_template("template.html").render(
         report=report,
         systems=ranked(report),
         colour={name: style_of(order, name)[0] for name in order},
@@ -101,6 +104,7 @@ def render_html(report: Report) -> str:
         spec=_yaml(report.spec),
         text=text,
     )
+    return page.encode("utf-8", "replace").decode()
 
 
 @cache

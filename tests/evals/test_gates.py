@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
@@ -205,6 +206,15 @@ def test_junit_says_what_xml_can_say() -> None:
     root = ET.fromstring(junit_xml(nasty, [verdict]))
     assert root.find("testsuite/testcase/failure") is not None
     assert "<&\"'>" in (root.find("testsuite/testcase") or root).attrib.get("name", "") or len(root) == 1
+
+
+@pytest.mark.parametrize(
+    "setting", [{"gates": {"docqa/token_f1": {"min": math.nan}}}, {"limits": {"timeout_s": math.inf}}]
+)
+def test_a_bound_is_a_finite_number(tmp_path: Path, setting: dict[str, Any]) -> None:
+    """No value is below NaN, nor above; and no JSON can say either."""
+    with pytest.raises(ConfigError, match="should be a finite number"):
+        run_config(tmp_path, "http://127.0.0.1:9", **setting)
 
 
 @pytest.mark.parametrize("gate", [{}, {"system": "mock"}])

@@ -95,6 +95,14 @@ def test_unknown_price_is_null_in_json() -> None:
     assert found["systems"][0]["cost"]["per_correct_usd"] is None
 
 
+def test_a_page_can_be_written_whatever_was_answered() -> None:
+    run = make_run(PROFILES[:1], questions=2, choices=0)
+    report = build_report(
+        replace(run, records=[replace(r, answer="half \ud800 a pair") for r in run.records])
+    )
+    assert "half ? a pair" in render(report, "html").encode().decode()
+
+
 def _hostile() -> RunData:
     run = make_run(PROFILES[:2], questions=6, choices=2)
     samples = [
