@@ -170,7 +170,11 @@ class Several:
         assert child.stdout is not None
         with child.stdout as lines:
             for line in lines:
-                self._replies.put((number, json.loads(line)))
+                # What a library prints before the channel is the worker's, and half a line of one that died.
+                with suppress(ValueError):
+                    reply = json.loads(line)
+                    if isinstance(reply, dict):
+                        self._replies.put((number, reply))
         self._replies.put((number, None))
 
     def _gather(

@@ -165,7 +165,14 @@ def chatter():
         print("a library says", flush=True)
         time.sleep(0.002)
 
+print("welcome", 5, flush=True)
 threading.Thread(target=chatter, daemon=True).start()
+"""
+_CUT_SHORT = """
+import os, sys
+
+print('{"ready":', end="", flush=True)
+os._exit(9)
 """
 
 
@@ -185,6 +192,15 @@ def test_processes_share_the_requests_and_their_figures_are_merged(
     figures = figures_of(level.shots)
     assert figures.max_in_flight == server.counters.max_in_flight == 6
     assert figures.requests_per_s > 1.2 * 3 / 0.06, "the two ran at the same time"
+
+
+def test_a_measuring_process_that_ends_in_the_middle_of_a_line_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text(_CUT_SHORT)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    with pytest.raises(ProviderFailedError, match="ended with status 9"):
+        measure("http://127.0.0.1:9/v1", concurrencies=(2,), requests=4, warmup=0, processes=2)
 
 
 def test_a_limit_on_open_files_is_raised_as_far_as_it_can_be(monkeypatch: pytest.MonkeyPatch) -> None:
