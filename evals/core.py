@@ -221,7 +221,7 @@ class JudgedMetric(Measure, Protocol):
 
 @runtime_checkable
 class OfSomeSamples(Protocol):
-    """A judged metric that some samples have no value of, whatever became of the reply."""
+    """A metric that some samples have no value of, whatever became of the reply."""
 
     def inapplicable(self, sample: Sample) -> str | None:
         """Return why a sample has none; None where it has."""

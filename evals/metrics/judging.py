@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import Any
 
-from evals.core import Case, JudgedMetric, Judgement, OfSomeSamples, Score
+from evals.core import Case, JudgedMetric, Judgement, Score
 from evals.metrics.scoring import settled_scores
 from rag.core import Completion, Outcome, Request
 
@@ -133,7 +133,7 @@ def score_case(metric: JudgedMetric, case: Case, judges: Mapping[str, Known]) ->
     Judges whose replies cannot be read, or were never received, are left out of the mean; where none is left
     the score has no value and the first judge's reason.
     """
-    settled = _settled(metric, case)
+    settled = settled_scores(metric, case.sample, case.record)
     if settled is not None:
         return tuple(settled)
     found = {judge: _verdict(metric, case, known) for judge, known in judges.items()}
@@ -148,7 +148,7 @@ def consult(metric: JudgedMetric, case: Case, known: Known) -> Sequence[Score] |
 
     The metric's failures are scores: `UNREADABLE`, the outcome of a reply that was refused, an error.
     """
-    settled = _settled(metric, case)
+    settled = settled_scores(metric, case.sample, case.record)
     if settled is not None:
         return settled
     judgement = metric.judge(case)
@@ -160,13 +160,6 @@ def consult(metric: JudgedMetric, case: Case, known: Known) -> Sequence[Score] |
         return _alike(metric, error=f"{type(exc).__name__}: {exc}"[:300])
     finally:
         judgement.close()
-
-
-def _settled(metric: JudgedMetric, case: Case) -> Sequence[Score] | None:
-    """Return what needs no judge: that the metric does not apply, or what follows from the outcome."""
-    # First of all: a call that failed has no value of a metric that its sample has none of.
-    reason = metric.inapplicable(case.sample) if isinstance(metric, OfSomeSamples) else None
-    return settled_scores(metric, case.record) if reason is None else _alike(metric, reason=reason)
 
 
 def _carried_out(judgement: Judgement, metric: JudgedMetric, known: Known) -> Sequence[Score] | Wanted:

@@ -37,11 +37,15 @@ class PassAtK:
         self._sandbox = open_sandbox()
         self._verdicts: dict[tuple[str, str], Verdict] = {}
 
+    def inapplicable(self, sample: Sample) -> str | None:
+        """Return that a sample asks for no program."""
+        return None if "entry_point" in sample.metadata else "no program is asked for"
+
     def prepare(self, items: Sequence[ScoreItem]) -> None:
         """Run the programs of many replies, one a processor at a time, and those that are alike once."""
         exams: dict[tuple[str, str], Exam] = {}
         for sample, record, _ in items:
-            program = _program(sample, record).program if _asks_for_program(sample) else ""
+            program = "" if self.inapplicable(sample) else _program(sample, record).program
             if program and record.completion.outcome.answered:
                 exams[sample.id, program] = exam_of(sample, program)
         self._verdicts.clear()
@@ -50,8 +54,6 @@ class PassAtK:
 
     def score(self, sample: Sample, record: Record, passages: Sequence[Chunk]) -> Sequence[Score]:  # noqa: ARG002
         """Run the program of the reply against the sample's tests."""
-        if not _asks_for_program(sample):
-            return [Score(metric=name, value=None, reason="no program is asked for") for name in self.names]
         found = _program(sample, record)
         if not found.program:
             return self._scores(passed=False, reason=f"{Kind.SYNTAX}: no code in the reply")
@@ -62,10 +64,6 @@ class PassAtK:
 
     def _scores(self, *, passed: bool, reason: str) -> list[Score]:
         return [Score(metric=name, value=float(passed), reason=reason) for name in self.names]
-
-
-def _asks_for_program(sample: Sample) -> bool:
-    return "entry_point" in sample.metadata
 
 
 def _program(sample: Sample, record: Record) -> Extracted:

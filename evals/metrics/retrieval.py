@@ -82,10 +82,12 @@ class Retrieval:
     def __init__(self, names: Sequence[str]) -> None:
         self.names = tuple(names)
 
+    def inapplicable(self, sample: Sample) -> str | None:
+        """Return that a sample names nothing to be found."""
+        return None if sample.relevant else "no relevant passage named"
+
     def score(self, sample: Sample, record: Record, passages: Sequence[Chunk]) -> Sequence[Score]:  # noqa: ARG002
-        """Return one score a measure; None where the sample names no relevant passage."""
-        if not sample.relevant:
-            return [Score(metric=name, value=None, reason="no relevant passage named") for name in self.names]
+        """Return one score a measure."""
         grades = dict(zip(sample.relevant, sample.gains or (1,) * len(sample.relevant), strict=True))
         units = ranked_units(passages, sample.relevant)
         missed = sorted(grade for unit, grade in grades.items() if unit not in units)

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from itertools import islice
 
-from evals.core import BatchMetric, Measure, Metric, Record, Sample, Score, ScoreItem
+from evals.core import BatchMetric, Measure, Metric, OfSomeSamples, Record, Sample, Score, ScoreItem
 from evals.metrics.catalog import metric_info
 from rag.core import Chunk, Outcome
 
@@ -69,7 +69,7 @@ def score_record(
     """Return the scores of one record; never raises for what a metric does."""
     scores: list[Score] = []
     for metric in metrics:
-        scores.extend(settled_scores(metric, record) or _measured(metric, sample, record, passages))
+        scores.extend(settled_scores(metric, sample, record) or _measured(metric, sample, record, passages))
     return tuple(scores)
 
 
@@ -83,8 +83,12 @@ def is_missing(score: Score) -> bool:
     return score.value is None and failed
 
 
-def settled_scores(metric: Measure, record: Record) -> list[Score] | None:
-    """Return what follows from the outcome and the lack of passages alone; None where the text decides."""
+def settled_scores(metric: Measure, sample: Sample, record: Record) -> list[Score] | None:
+    """Return what follows from sample, outcome and lack of passages alone; None where the text decides."""
+    # First of all: a call that failed has no value of a metric that its sample has none of.
+    unfit = metric.inapplicable(sample) if isinstance(metric, OfSomeSamples) else None
+    if unfit is not None:
+        return [Score(metric=name, value=None, reason=unfit) for name in metric.names]
     outcome = record.completion.outcome
     if metric.needs_passages and record.context_key is None:
         # A call that failed would have told its passages, had it come back: its value is missing.

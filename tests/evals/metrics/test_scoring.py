@@ -46,6 +46,22 @@ def test_a_reply_without_passages_does_not_apply_but_a_failed_call_is_missing() 
             assert (found.value, found.reason, is_missing(found)) == (None, str(outcome), True)
 
 
+@pytest.mark.parametrize("outcome", [Outcome.TIMEOUT, Outcome.CONTENT_FILTER, Outcome.OK])
+@pytest.mark.parametrize(
+    ("metric", "reason"),
+    [
+        ("accuracy", "not multiple choice"),
+        ("unparsed_rate", "not multiple choice"),
+        ("recall@5", "no relevant passage named"),
+    ],
+)
+def test_a_failed_call_misses_no_value_that_its_sample_has_none_of(
+    metric: str, reason: str, outcome: Outcome
+) -> None:
+    found = score(metric, sample("B"), record("B", outcome, rag=False))
+    assert (found.value, found.reason, is_missing(found)) == (None, reason, False)
+
+
 class _Broken:
     names = ("broken", "also_broken")
     needs_answer = True
