@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from itertools import islice
 
-from evals.core import BatchMetric, Measure, Metric, OfSomeSamples, Record, Sample, Score, ScoreItem
+from evals.core import BatchMetric, Measure, Metric, Record, Sample, Score, ScoreItem
 from evals.metrics.catalog import metric_info
 from rag.core import Chunk, Outcome
 
@@ -86,7 +86,9 @@ def is_missing(score: Score) -> bool:
 def settled_scores(metric: Measure, sample: Sample, record: Record) -> list[Score] | None:
     """Return what follows from sample, outcome and lack of passages alone; None where the text decides."""
     # First of all: a call that failed has no value of a metric that its sample has none of.
-    unfit = metric.inapplicable(sample) if isinstance(metric, OfSomeSamples) else None
+    # By the name of `OfSomeSamples`' method: asking for the Protocol takes longer than many a metric.
+    inapplicable = getattr(metric, "inapplicable", None)
+    unfit = None if inapplicable is None else inapplicable(sample)
     if unfit is not None:
         return [Score(metric=name, value=None, reason=unfit) for name in metric.names]
     outcome = record.completion.outcome
