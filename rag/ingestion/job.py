@@ -25,7 +25,7 @@ __all__ = ["Job", "Progress"]
 Progress = Callable[[int, int, str, int], None]
 
 # Raise it when loaders or the chunker make something else of the same file: it is then read again.
-_RECIPE = "1"
+_RECIPE = "2"
 _EMBED_TOGETHER = 512  # passages: as many as a group of the writer, enough to fill batches of like length
 _GROUP_S = 2.0  # after this long a smaller group is written, so that slow files are not lost together
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections import Counter
 
 from rag.errors import LoadError
@@ -13,6 +14,7 @@ from rag.loaders.parsed import Parsed, TextBuilder, one_line
 __all__ = ["parse", "sniff_delimiter"]
 
 _DELIMITERS = ",;\t|"
+_SAYS_DELIMITER = re.compile(r'"?sep=([,;\t|])"?\n', re.IGNORECASE)  # Excel's first line
 _SAMPLE_LINES = 60
 _MAX_FIELD_CHARS = 20_000_000
 
@@ -27,13 +29,16 @@ def parse(data: bytes, name: str) -> list[Parsed]:
     """
     del name
     text = decode(data)
-    delimiter = sniff_delimiter(text)
+    said = _SAYS_DELIMITER.match(text)
+    delimiter = said[1] if said else sniff_delimiter(text)
     if delimiter is None:
         return [Parsed(text=text, metadata={"format": "csv"})]
     csv.field_size_limit(_MAX_FIELD_CHARS)
     rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True)
     builder = TextBuilder()
     header: list[str] = []
+    if said:
+        next(rows)
     count = 0
     try:
         for row in rows:

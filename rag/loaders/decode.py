@@ -19,6 +19,8 @@ _BOMS = (
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
 _CONTROLS = bytes([*range(0x09), *range(0x0E, 0x1B), *range(0x1C, 0x20), 0x7F])
+_MEANS_WESTERN = frozenset({"ascii", "iso8859-1"})
+"""What a page says of itself where it is Windows-1252 (WHATWG's Encoding Standard, section 4.2)."""
 _MAX_CONTROL_SHARE = 0.01
 _SAMPLE_BYTES = 64_000
 _MULTIBYTE = re.compile(rb"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}")
@@ -80,8 +82,12 @@ def _decode_legacy(data: bytes, declared: str | None) -> str:
     if high and in_utf8 >= high * 0.9:  # UTF-8 with a few broken bytes
         return data.decode("utf-8", "replace")
     if declared:
-        with contextlib.suppress(LookupError, UnicodeDecodeError):  # declarations are often wrong
-            return data.decode(declared)
+        with contextlib.suppress(LookupError, UnicodeError):  # declarations are often wrong
+            named = codecs.lookup(declared).name
+            if named in _MEANS_WESTERN:
+                return data.decode("cp1252", "replace")
+            if not named.startswith(("utf-16", "utf-32")):  # else the declaration could not be read
+                return data.decode(named)
     sample = _sample(data)
     if _reads_western(sample):
         return data.decode("cp1252", "replace")

@@ -8,6 +8,7 @@ from pathlib import PurePosixPath
 from rag.errors import LoadError
 from rag.loaders.archive import Archive
 from rag.loaders.decode import decode
+from rag.loaders.parsed import path_part
 
 __all__ = ["MEDIA_TYPES", "detect"]
 
@@ -49,7 +50,7 @@ _OLE_STREAMS = (
     ("Book", "application/vnd.ms-excel"),
 )  # fmt: skip
 _HTML_START = re.compile(
-    r"\s*(?:<\?xml[^>]*>\s*)?(?:<!--.{0,4000}?-->\s*)*<(?:!doctype\s+html|html|head|body)\b",
+    r"\s*(?:<\?xml[^>]*>\s*)?(?:<!--(?>.{0,4000}?-->)\s*)*<(?:!doctype\s+html|html|head|body)\b",
     re.IGNORECASE | re.DOTALL,
 )
 _XML_START = re.compile(r"\s*<\?xml\b|\s*<!DOCTYPE\b", re.IGNORECASE)
@@ -69,17 +70,17 @@ def detect(data: bytes, name: str) -> str:
     """
     if not data:
         raise LoadError("the file is empty (0 bytes); write something into it or leave it out.")
-    suffix = PurePosixPath(name.partition("?")[0].lower()).suffix
+    suffix = PurePosixPath(path_part(name).lower()).suffix
     if data.startswith(b"PK\x03\x04"):
         return _zip_type(data)
     if data.startswith(_OLE):
         raise _ole_error(data)
-    if b"%PDF-" in data[:1024]:
+    if _is_pdf(data, suffix):
         return PDF
     for magic, media_type in _MAGIC:
         if data.startswith(magic) and _is_binary(data, magic):
             raise _no_loader(media_type, _PICTURES if media_type.startswith("image/") else _CONVERT)
-    if data[4:8] == b"ftyp":
+    if data[4:8] == b"ftyp" and data[:1] == b"\0":  # its length, else a text about such boxes
         raise _no_loader("video/mp4", "transcribe it to text")
     found = PLAIN if suffix in _BINARY_SUFFIXES and _is_binary(data, b"") else _text_type(data, suffix)
     if found == PLAIN and suffix in _BINARY_SUFFIXES:  # text of no format cannot overrule such a name
@@ -88,6 +89,12 @@ def detect(data: bytes, name: str) -> str:
             f"it is named {suffix} but is not a {kind}, or a broken one; export it again as {kind}."
         )
     return found
+
+
+def _is_pdf(data: bytes, suffix: str) -> bool:
+    """Readers allow for some bytes before a PDF's first mark; a text may speak of that mark too."""
+    place = data[:1024].find(b"%PDF-")
+    return place == 0 or (place > 0 and (suffix == ".pdf" or b"startxref" in data))
 
 
 def _no_loader(media_type: str, cure: str) -> LoadError:

@@ -155,16 +155,17 @@ def _cell(cell: _Element) -> str:
     merged = child(child(cell, "tcPr"), "vMerge")
     if merged is not None and attribute(merged, "val") in {None, "continue"}:
         return ""
-    paragraphs = ("".join(_runs(p, boxes=True)) for p in cell.iter() if local(p) == "p")
-    return _SPACE.sub(" ", " ".join(paragraphs)).strip()
+    return _SPACE.sub(" ", "".join(_runs(cell, boxes=True))).strip()
 
 
 def _runs(paragraph: _Element, *, boxes: bool = False) -> Iterator[str]:
-    """Yield the visible text of a paragraph; its text boxes only where `boxes`."""
+    """Yield the visible text of a paragraph or cell; its text boxes only where `boxes`."""
     todo = list(reversed(paragraph))
     while todo:
         element = todo.pop()
         kind = local(element)
+        if kind == "p":
+            yield " "
         if kind == "t":
             yield element.text or ""
         elif kind in _TEXT:

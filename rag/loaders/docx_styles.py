@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from rag.loaders.xml import attribute, local
@@ -52,12 +53,20 @@ class _Level:
     start: int
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _List:
+    """A list's levels, and the name of its count: lists that share one count on from each other."""
+
+    count: str
+    levels: Mapping[int, _Level]
+
+
 class Styles:
     """The styles and numberings of a document; counts list items as paragraphs are asked for in order."""
 
     def __init__(self, styles: _Element | None, numbering: _Element | None) -> None:
         self._styles = dict(_read_styles(styles))
-        self._levels = _read_numbering(numbering)
+        self._lists = _read_numbering(numbering)
         self._counts: dict[str, dict[int, int]] = defaultdict(dict)
 
     def paragraph(self, element: _Element) -> Look:
@@ -101,11 +110,12 @@ class Styles:
     def _label(self, number: str | None, level: int, heading: int) -> str:
         if number is None:
             return ""
-        levels = self._levels.get(number, {})
+        numbered = self._lists.get(number, _NO_LIST)
+        levels = numbered.levels
         shape = levels.get(level)
         if shape is None or shape.form in {"bullet", "none"}:
             return "" if heading or (shape is not None and shape.form == "none") else "-"
-        counts = self._counts[number]
+        counts = self._counts[numbered.count]
         counts[level] = counts.get(level, shape.start - 1) + 1
         for deeper in [key for key in counts if key > level]:
             del counts[deeper]
@@ -116,6 +126,9 @@ class Styles:
             return _written(counts.get(at, levels[at].start if at in levels else 1), form)
 
         return _PLACE.sub(place, shape.text).strip()
+
+
+_NO_LIST = _List(count="", levels={})
 
 
 def _read_styles(root: _Element | None) -> list[tuple[str, _Style]]:
@@ -134,26 +147,41 @@ def _read_styles(root: _Element | None) -> list[tuple[str, _Style]]:
     return found
 
 
-def _read_numbering(root: _Element | None) -> dict[str, dict[int, _Level]]:
+def _read_numbering(root: _Element | None) -> dict[str, _List]:
     abstract: dict[str | None, dict[int, _Level]] = {}
-    numbers: dict[str, dict[int, _Level]] = {}
+    lists: dict[str, _List] = {}
     for element in root if root is not None else ():
         if local(element) == "abstractNum":
-            levels = {}
-            for item in element:
-                index = _integer(attribute(item, "ilvl"))
-                if local(item) == "lvl" and index is not None:
-                    levels[index] = _Level(
-                        form=attribute(child(item, "numFmt"), "val") or "decimal",
-                        text=attribute(child(item, "lvlText"), "val") or "",
-                        start=_integer(attribute(child(item, "start"), "val")) or 1,
-                    )
-            abstract[attribute(element, "abstractNumId")] = levels
+            abstract[attribute(element, "abstractNumId")] = dict(_read_levels(element))
     for element in root if root is not None else ():
         number = attribute(element, "numId")
         if local(element) == "num" and number:
-            numbers[number] = abstract.get(attribute(child(element, "abstractNumId"), "val"), {})
-    return numbers
+            shape = attribute(child(element, "abstractNumId"), "val")
+            levels, count = dict(abstract.get(shape, {})), f"abstract {shape}"
+            for change in element:
+                levels |= _read_levels(change)
+                index = _integer(attribute(change, "ilvl"))
+                start = _integer(attribute(child(change, "startOverride"), "val"))
+                if index in levels and start is not None:
+                    levels[index] = replace(levels[index], start=start)
+                    count = number
+            lists[number] = _List(count=count, levels=levels)
+    return lists
+
+
+def _read_levels(parent: _Element) -> Iterator[tuple[int, _Level]]:
+    for item in parent:
+        index = _integer(attribute(item, "ilvl"))
+        if local(item) == "lvl" and index is not None:
+            start = _integer(attribute(child(item, "start"), "val"))
+            yield (
+                index,
+                _Level(
+                    form=attribute(child(item, "numFmt"), "val") or "decimal",
+                    text=attribute(child(item, "lvlText"), "val") or "",
+                    start=1 if start is None else start,
+                ),
+            )
 
 
 def _number_of(properties: _Element | None) -> tuple[str | None, int | None]:

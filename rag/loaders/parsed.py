@@ -10,7 +10,16 @@ from pathlib import PurePosixPath
 from rag.core import Metadata, Page, Section
 from rag.errors import LoadError
 
-__all__ = ["MAX_TEXT_CHARS", "Parsed", "TextBuilder", "clean", "one_line", "sections_from", "stem"]
+__all__ = [
+    "MAX_TEXT_CHARS",
+    "Parsed",
+    "TextBuilder",
+    "clean",
+    "one_line",
+    "path_part",
+    "sections_from",
+    "stem",
+]
 
 MAX_TEXT_CHARS = 100_000_000
 """Longest text of one file, in characters."""
@@ -52,9 +61,14 @@ def one_line(text: str, limit: int = 300) -> str:
     return _SPACE.sub(" ", clean(text[: limit * 4])).strip()[:limit].rstrip()
 
 
+def path_part(name: str) -> str:
+    """Return a URL without its query and fragment, and any other name as it is."""
+    return name.partition("?")[0].partition("#")[0] if "://" in name else name
+
+
 def stem(name: str) -> str:
     """Return the last part of a path or URL without its suffix."""
-    path = PurePosixPath(name.partition("?")[0].partition("#")[0].rstrip("/"))
+    path = PurePosixPath(path_part(name).rstrip("/"))
     return one_line(path.stem) or one_line(name) or "untitled"
 
 

@@ -31,6 +31,13 @@ def test_encodings_are_found_by_content(text: str, encoding: str, times: int) ->
     assert decode((text * times).encode(encoding)) == text * times
 
 
+@pytest.mark.parametrize("declared", ["iso-8859-1", "us-ascii", "utf-16", "hex", "idna", "no-such"])
+def test_a_page_in_windows_1252_is_read_as_browsers_read_it(declared: str) -> None:
+    text = "<p>It\u2019s a \u201cprova\u201d \u2013 não custa 5 €, é grátis.</p>"
+    page = f'<html><head><meta charset="{declared}"></head>{text}</html>'
+    assert parse_bytes(page.encode("cp1252"), "a.html")[0].text == text[3:-4]
+
+
 def test_utf8_with_a_broken_byte_stays_utf8() -> None:
     assert decode((PT * 20).encode() + b"\xff end") == PT * 20 + "\ufffd end"
 
@@ -60,6 +67,21 @@ def test_refusals_name_the_reason_and_the_cure(data: bytes, name: str, words: st
         parse_bytes(data, name)
     assert words in str(caught.value)
     assert str(caught.value).endswith(".")
+
+
+@pytest.mark.parametrize(
+    ("data", "name", "media_type"),
+    [
+        (b"# Formats\n\nA PDF starts with `%PDF-1.7`.\n", "formats.md", "text/markdown"),
+        (b"The ftyp box is an MP4's first and names its brand.", "boxes.txt", "text/plain"),
+        (b"a,b\n1,2\n", "who?.csv", "text/csv"),
+        (b"# a", "https://example.org/README.md#usage", "text/markdown"),
+        (b"<!-- x -->\n" * 40 + b"# A title\n", "a.md", "text/markdown"),
+        (b"<!-- x -->\n" * 40 + b"<html><p>x", "a", "text/html"),
+    ],
+)
+def test_what_a_text_speaks_of_is_not_what_it_is(data: bytes, name: str, media_type: str) -> None:
+    assert detect(data, name) == media_type
 
 
 @pytest.mark.parametrize(

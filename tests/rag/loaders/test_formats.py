@@ -39,6 +39,7 @@ def test_markdown_title_falls_back_to_front_matter_then_heading_then_name() -> N
     assert one("---\ntitle: 'F'\n---\n## h\n", "a.md").title == "F"
     assert one("## h\n\ntext", "a.md").title == "h"
     assert one("just text", "notes/plan.md").title == "plan"
+    assert one("just text", "Issue #12: why?.md").title == "Issue #12: why?"
 
 
 def test_unclosed_fence_and_table_rule_make_no_headings() -> None:
@@ -186,6 +187,43 @@ def test_docx_leaves_out_deleted_text_and_field_codes_and_takes_text_boxes_once(
     assert one(data, "a.docx").text == "kept added\n\nboxed"
 
 
+W = 'xmlns:w="http://schemas.openxmlformats.org/wordprocessingml/2006/main" xmlns:mc="m"'
+
+
+def docx_of(body: str, numbering: str = "") -> bytes:
+    return zip_bytes(
+        {
+            "word/document.xml": f"<w:document {W}><w:body>{body}</w:body></w:document>".encode(),
+            "word/numbering.xml": f"<w:numbering {W}>{numbering}</w:numbering>".encode(),
+        }
+    )
+
+
+def test_docx_takes_a_text_box_in_a_table_once() -> None:
+    box = "<w:txbxContent><w:p><w:r><w:t>boxed</w:t></w:r></w:p></w:txbxContent>"
+    ways = f"<mc:Choice>{box}</mc:Choice><mc:Fallback>{box}</mc:Fallback>"
+    cell = f"<w:p><w:r><w:t>cell</w:t><mc:AlternateContent>{ways}</mc:AlternateContent></w:r></w:p>"
+    row = f"<w:tr><w:tc>{cell}</w:tc><w:tc><w:p/></w:tc></w:tr>"
+    assert one(docx_of(f"<w:tbl>{row}</w:tbl>"), "a.docx").text == "cell boxed |"
+
+
+def test_docx_counts_lists_as_word_shows_them() -> None:
+    numbering = (
+        '<w:abstractNum w:abstractNumId="9"><w:lvl w:ilvl="0"><w:start w:val="0"/><w:numFmt w:val="decimal"/>'
+        '<w:lvlText w:val="%1."/></w:lvl></w:abstractNum>'
+        '<w:num w:numId="1"><w:abstractNumId w:val="9"/></w:num>'
+        '<w:num w:numId="2"><w:abstractNumId w:val="9"/></w:num>'
+        '<w:num w:numId="3"><w:abstractNumId w:val="9"/><w:lvlOverride w:ilvl="0">'
+        '<w:startOverride w:val="7"/></w:lvlOverride></w:num>'
+    )
+    body = "".join(
+        f'<w:p><w:pPr><w:numPr><w:ilvl w:val="0"/><w:numId w:val="{number}"/></w:numPr></w:pPr>'
+        f"<w:r><w:t>{word}</w:t></w:r></w:p>"
+        for number, word in ((1, "none"), (1, "one"), (2, "two"), (3, "seven"), (3, "eight"))
+    )
+    assert one(docx_of(body, numbering), "a.docx").text == "0. none\n1. one\n2. two\n7. seven\n8. eight"
+
+
 # ---------------------------------------------------------------- CSV
 
 
@@ -196,6 +234,10 @@ def test_csv_rows_carry_their_headers(delimiter: str) -> None:
     assert document.text == "name: Ana\nnote: a, b; c | d\n\nname: Bo\nnote: x\ncolumn 3: extra\n\nname: Cy"
     assert document.metadata == {"format": "csv", "rows": 3}
     assert document.title == "people"
+
+
+def test_csv_that_names_its_delimiter_as_excel_writes_it() -> None:
+    assert one("sep=;\nname;price\nA;1,5\n", "a.csv").text == "name: A\nprice: 1,5"
 
 
 def test_csv_without_delimiter_is_text_and_a_header_alone_is_a_row() -> None:
