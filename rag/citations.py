@@ -180,11 +180,11 @@ def _citation(
 
 def _best_span(wanted: str, text: str) -> tuple[tuple[int, int] | None, float]:
     """Return the sentence of `text` most like `wanted`, and their similarity in words (0 to 1)."""
-    target = [fold(word) for word in words(wanted)]
+    target = words(fold(wanted))
     best: tuple[int, int] | None = None
     best_score = 0.0
     for start, end in sentence_spans(text):
-        here = [fold(word) for word in words(text[start:end])]
+        here = words(fold(text[start:end]))
         blocks = SequenceMatcher(None, target, here, autojunk=False).get_matching_blocks()
         score = sum(block.size for block in blocks) / max(len(target), 1)
         if score > best_score:

@@ -13,14 +13,15 @@ MARKER = re.compile(r"\[(\d{1,3}(?:\s*,\s*\d{1,3})*)\](?!\()")
 """A mark of an answer: `[1]` or `[1, 3]`, but not the text of a link."""
 
 _TOKEN = re.compile(r"(?<!\w)[-+]?\d+(?:[.,:/]\d+)*%?|\w+")
-_EDGE = " \t\n.,;:…\"'“”‘’«»*_`"
+_EDGE = " \t\n.,;:…\"'“”‘’«»*`"
 
 _SINGLE = {
     "‘": "'", "’": "'", "‚": "'", "′": "'", "“": '"', "”": '"', "„": '"', "«": '"', "»": '"', "″": '"',
     "‐": "-", "‑": "-", "‒": "-", "–": "-", "—": "-", "―": "-", "−": "-", "…": "...",
     "ﬀ": "ff", "ﬁ": "fi", "ﬂ": "fl", "ﬃ": "ffi", "ﬄ": "ffl", "ﬅ": "st", "ﬆ": "st",
 }  # fmt: skip
-_INVISIBLE = {"\u00ad", "\u200b", "\u200c", "\u200d", "\u2060", "\ufeff"}
+_SOFT_HYPHEN = "\u00ad"
+_INVISIBLE = {_SOFT_HYPHEN, "\u200b", "\u200c", "\u200d", "\u2060", "\ufeff"}
 
 
 def find_quote(quote: str, text: str) -> tuple[int, int] | None:
@@ -30,14 +31,14 @@ def find_quote(quote: str, text: str) -> tuple[int, int] | None:
     of white space, invisible characters, words hyphenated over a line end. Case, digits and signs must
     agree, and a match may not begin or end inside a word or a number ("USD 0.9" is not in "USD 0.90").
     """
-    needle = _normalise(quote, join_hyphens=False).text.strip(_EDGE)
-    if not needle:
-        return None
-    for join_hyphens in (False, True):
+    words = _normalise(quote, join_hyphens=False).text
+    # An underscore may be emphasis, or belong to a name such as `__init__`.
+    needles = [needle for edge in (_EDGE, f"{_EDGE}_") if (needle := words.strip(edge)).strip("_")]
+    for join_hyphens in (False, True) if needles else ():
         hay = _normalise(text, join_hyphens=join_hyphens)
-        span = _find_whole(needle, hay.text)
-        if span:
-            return hay.starts[span[0]], hay.ends[span[1] - 1]
+        for needle in needles:
+            if span := _find_whole(needle, hay.text):
+                return hay.starts[span[0]], hay.ends[span[1] - 1]
     return None
 
 
@@ -70,6 +71,8 @@ def _normalise(raw: str, *, join_hyphens: bool) -> _Normalised:
     for start, end in _clusters(raw):
         piece = _fold_cluster(raw[start:end])
         if piece == " " and (not out or out[-1] == " "):
+            continue
+        if piece == " " and raw[start - 1] == _SOFT_HYPHEN and "\n" in raw[start:end]:
             continue
         if piece == " " and out[-1] == "-" and "\n" in raw[start:end] and len(out) > 1 and out[-2].isalpha():
             if join_hyphens:

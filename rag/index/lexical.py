@@ -7,8 +7,10 @@ holds, and its terms are combined here: users' words never reach a query parser.
 from __future__ import annotations
 
 import hashlib
+import re
 import shutil
 import tempfile
+import unicodedata
 import weakref
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -34,6 +36,7 @@ MAX_TERMS = 256
 MAX_QUERY_CHARS = 20_000
 MAX_TERM_BYTES = 100
 WRITER_HEAP = 64_000_000
+_SOFT_HYPHEN = re.compile("\u00ad(?:[ \t]*\n[ \t]*)?")
 
 
 class LexicalIndex:
@@ -163,7 +166,12 @@ def destroy(folder: Path) -> None:
 def _indexed_text(chunk: Chunk) -> str:
     # A passage from the middle of a document rarely repeats what the document is about.
     heads = [head for head in (chunk.title, chunk.section) if head and not chunk.text.startswith(head)]
-    return "\n".join([*heads, chunk.text])
+    return _composed("\n".join([*heads, chunk.text]))
+
+
+def _composed(text: str) -> str:
+    """Return `text` so that its words are found: letters with their accents, no soft hyphens inside."""
+    return unicodedata.normalize("NFC", _SOFT_HYPHEN.sub("", text))
 
 
 def _field(language: str | None) -> str:
@@ -171,7 +179,7 @@ def _field(language: str | None) -> str:
 
 
 def _terms(query: str, field: str) -> list[str]:
-    text = query[:MAX_QUERY_CHARS].encode("utf-8", "replace").decode()
+    text = _composed(query[:MAX_QUERY_CHARS]).encode("utf-8", "replace").decode()
     terms = _analyzer(field).analyze(text)
     return list(dict.fromkeys(terms))[:MAX_TERMS]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import unicodedata
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -55,6 +56,14 @@ def test_dense_finds_each_passage_by_its_own_vector(index: Index) -> None:
         assert best[0][0] == chunk.id
         assert best[0][1] == pytest.approx(1.0, abs=1e-5)
         assert [score for _, score in best] == sorted((score for _, score in best), reverse=True)
+
+
+def test_words_are_found_however_their_accents_and_hyphens_are_written(index: Index) -> None:
+    with index.writer() as writer:
+        add(writer, "d.md", [unicodedata.normalize("NFD", "A reunião começou"), "um exem\u00ad\nplo"], "pt")
+    for query in ("reunião", unicodedata.normalize("NFD", "Reunião")):
+        assert [len(text) for text in texts(index, index.lexical(query, 5))] == [19]
+    assert texts(index, index.lexical("exemplo", 5)) == ["um exem\u00ad\nplo"]
 
 
 def test_more_are_asked_for_than_any_memory_holds(index: Index) -> None:
