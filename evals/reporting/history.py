@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
 from typing import Any
 
 from evals.reporting import text
@@ -15,6 +14,7 @@ from evals.reporting.layout import TableText
 from evals.reporting.model import MetricResult
 from evals.reporting.numbers import summarise_systems
 from evals.reporting.part import read_parts
+from evals.reporting.rundiff import contents
 from evals.reporting.table import plain_text
 from rag.errors import UnknownNameError
 
@@ -74,26 +74,34 @@ def history_of(runs: Sequence[RunData], *, metric: str | None = None) -> History
         runs=tuple((run.run, run.created) for run in ordered),
         series=tuple(one for one in series if any(result is not None for result in one.results)),
         calibration=calibrations(held, [one.metric for one in series]),
-        notes=tuple(note for old, new in pairwise(ordered) for note in _breaks(old, new)),
+        notes=tuple(_breaks(ordered)),
     )
 
 
-def _breaks(old: RunData, new: RunData) -> Iterator[str]:
-    """Yield why the points of a run do not compare with those of the one before."""
-    pair = f"{old.run} -> {new.run}"
-    asked = {benchmark.name for benchmark in old.benchmarks}
-    for benchmark in new.benchmarks:
-        before, after = (
-            {(s.id, s.question, s.targets) for s in run.samples if s.benchmark == benchmark.name}
-            for run in (old, new)
+def _breaks(ordered: Sequence[RunData]) -> Iterator[str]:
+    """Yield why the points of a run do not compare with the last ones before them."""
+    asked: dict[str, RunData] = {}
+    judged: RunData | None = None
+    for run in ordered:
+        for benchmark in run.benchmarks:
+            if (last := asked.get(benchmark.name)) is not None:
+                yield from _other_questions(benchmark.name, last, run)
+            asked[benchmark.name] = run
+        if judged is not None and (changed := judge_change(judged.judges, run.judges)):
+            yield f"{judged.run} -> {run.run}: {changed}"
+        judged = run if run.judges else judged
+
+
+def _other_questions(benchmark: str, old: RunData, new: RunData) -> Iterator[str]:
+    before, after = (
+        {found for found in contents(run.samples).items() if found[0][0] == benchmark} for run in (old, new)
+    )
+    if before != after:
+        yield (
+            f"{old.run} -> {new.run}: {benchmark} has other questions: "
+            f"{text.plural(len(before - after), 'sample')} went, {len(after - before):,} came; "
+            "a change may be theirs."
         )
-        if benchmark.name in asked and before != after:
-            yield (
-                f"{pair}: {benchmark.name} has other questions: {text.plural(len(before - after), 'sample')} "
-                f"went, {len(after - before):,} came; a change may be theirs."
-            )
-    if changed := judge_change(old.judges, new.judges):
-        yield f"{pair}: {changed}"
 
 
 def history_to_json(history: History) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from evals.reporting.part import Part, read_parts
 from evals.stats import Table
 from rag.errors import UsageError
 
-__all__ = ["Change", "MetricChange", "RunDiff", "compare_runs", "gain"]
+__all__ = ["Change", "MetricChange", "RunDiff", "compare_runs", "contents", "gain"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -129,7 +129,12 @@ def _shared_samples(before: RunData, after: RunData) -> tuple[list[Sample], list
     known = {(sample.benchmark, sample.id): sample for sample in before.samples}
     olds = {benchmark.name for benchmark in before.benchmarks}
     pairs = [(known[s.benchmark, s.id], s) for s in after.samples if (s.benchmark, s.id) in known]
-    same = [new for old, new in pairs if new.benchmark in olds and _content(old) == _content(new)]
+    said = [contents(run.samples) for run in (before, after)]
+    same = [
+        s
+        for _, s in pairs
+        if s.benchmark in olds and said[0][s.benchmark, s.id] == said[1][s.benchmark, s.id]
+    ]
     notes = []
     if changed := len(pairs) - len(same):
         notes.append(f"{text.plural(changed, 'sample')} changed between the runs and left out.")
@@ -138,8 +143,17 @@ def _shared_samples(before: RunData, after: RunData) -> tuple[list[Sample], list
     return same, notes
 
 
-def _content(sample: Sample) -> tuple[object, ...]:
-    return sample.question, sample.targets, sample.choices, sample.relevant, sample.gains
+def contents(samples: Sequence[Sample]) -> dict[tuple[str, str], tuple[object, ...]]:
+    """Return what each sample asks, by benchmark and id; a later turn asks what comes before it too."""
+    known = {(sample.benchmark, sample.id): sample for sample in samples}
+
+    def content(sample: Sample | None) -> tuple[object, ...]:
+        if sample is None:
+            return ()
+        before = content(known.get((sample.benchmark, sample.follows))) if sample.follows else ()
+        return sample.question, sample.targets, sample.choices, sample.relevant, sample.gains, before
+
+    return {key: content(sample) for key, sample in known.items()}
 
 
 def _labels(before: str, after: str) -> tuple[str, str]:

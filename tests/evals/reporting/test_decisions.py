@@ -104,3 +104,10 @@ def test_it_is_said_where_runs_do_not_compare() -> None:
     assert history_of(judges).notes == (f"old -> new: {said}",)
     assert compare_runs(*judges).notes == (said,)
     assert history_of([OLD, NEW]).notes == ()
+    between = known_run({"a": Known(scores=[1.0])}, name="mid", created="2026-11-20T12")
+    other = replace(between, samples=[], benchmarks=[replace(between.benchmarks[0], name="else")])
+    (first, second) = history_of([judges[0], other, replace(judges[1], samples=fewer.samples)]).notes
+    assert first.startswith("old -> new: qa has other questions: 10 samples went, 1 came")
+    assert second == f"old -> new: {said}"
+    shuffled = [replace(s, choices=("x", "y")) for s in NEW.samples]
+    assert "50 samples went" in history_of([OLD, replace(NEW, samples=shuffled)]).notes[0]

@@ -98,6 +98,14 @@ def test_other_grades_make_another_sample() -> None:
     assert "10 samples changed between the runs and left out." in diff.notes
 
 
+def test_another_first_turn_makes_another_second_turn() -> None:
+    first, *rest = AFTER.samples
+    old = [first, replace(rest[0], follows=first.id), *rest[1:]]
+    new = [replace(first, question="Another?"), *old[1:]]
+    diff = compare_runs(replace(BEFORE, samples=old), replace(AFTER, samples=new))
+    assert "2 samples changed between the runs and left out." in diff.notes
+
+
 def test_runs_that_share_nothing() -> None:
     with pytest.raises(UsageError, match="share no system: a, b in the first, z in the second"):
         compare_runs(BEFORE, known_run({"z": Known(scores=[1.0])}))
