@@ -164,7 +164,9 @@ def wilson_interval(successes: float, n: int, confidence: float = 0.95) -> tuple
     share, weight = successes / n, z * z / n
     middle = (share + weight / 2) / (1 + weight)
     half = z * math.sqrt(share * (1 - share) / n + weight / (4 * n)) / (1 + weight)
-    return max(0.0, middle - half), min(1.0, middle + half)
+    # At the ends the sums cancel, but for their last digits: these would part the interval from its mean.
+    low = 0.0 if share <= 0 else max(0.0, middle - half)
+    return low, 1.0 if share >= 1 else min(1.0, middle + half)
 
 
 def mcnemar_p(only_a: int, only_b: int) -> float:

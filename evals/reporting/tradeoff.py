@@ -132,14 +132,14 @@ def _quality_draws(parts: Sequence[Part]) -> Table:
 
 
 def _medians(values: Table, rows: NDArray[np.int64], counts: _Counts) -> Table:
-    """Return the median of `values` in each draw, the lower one of two."""
+    """Return the median of `values` in each draw."""
     if not values.size:
         return np.full(len(counts), np.nan)
     order = np.argsort(values, kind="stable")
     reached = np.cumsum(counts[:, rows[order]], axis=1, dtype=np.int32)
-    total = reached[:, -1]
-    place = np.argmax(2 * reached >= total[:, None], axis=1)
-    medians: Table = np.where(total > 0, values[order][place], np.nan)
+    total = reached[:, -1:]
+    lower, upper = (values[order][at.argmax(axis=1)] for at in (2 * reached >= total, 2 * reached > total))
+    medians: Table = np.where(total[:, 0] > 0, (lower + upper) / 2, np.nan)
     return medians
 
 

@@ -42,6 +42,9 @@ def test_wilson_agrees_with_scipy_and_statsmodels() -> None:
     for successes, n in [(0, 10), (7, 10), (10, 10), (123, 400)]:
         expected = sp.binomtest(successes, n).proportion_ci(method="wilson")
         assert wilson_interval(successes, n) == pytest.approx((expected.low, expected.high), abs=1e-9)
+    for n in range(1, 30):  # rounding does not part the interval from its mean
+        assert wilson_interval(0, n)[0] == 0
+        assert wilson_interval(n, n)[1] == 1
     expected = proportion_confint(4.5, 9, method="wilson")  # a constant 0.5 over nine clusters
     assert wilson_interval(4.5, 9) == pytest.approx(expected, abs=1e-9)
 

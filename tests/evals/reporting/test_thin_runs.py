@@ -17,6 +17,7 @@ from evals.reporting.numbers import build_report
 from evals.reporting.rundiff import compare_runs
 from rag.errors import UsageError
 from tests.evals.reporting.known import Known, known_run
+from tests.evals.reporting.runs import PROFILES, make_run
 
 FAILED = Known(scores=[None] * 6)
 ZERO = Known(scores=[0.0] * 6)
@@ -104,3 +105,15 @@ def test_what_a_metric_or_judge_failed_at_is_shown_with_the_answer() -> None:
     page = render(build_report(replace(run, scores=scores)), "html")
     assert "exact_match failed: ZeroDivisionError: x" in page
     assert "exact_match –, judge: unreadable" in page
+
+
+def test_the_median_lies_within_its_interval() -> None:
+    run = make_run(PROFILES[:1], questions=3, choices=3)
+    records = [
+        replace(r, completion=replace(r.completion, timing=replace(r.completion.timing, last=float(n))))
+        for n, r in enumerate(run.records, start=1)
+    ]
+    latency = build_report(replace(run, records=records)).systems[0].overall.latency
+    assert latency.total_p50 == 3500
+    assert latency.total_p50_interval is not None
+    assert latency.total_p50_interval[0] <= 3500 <= latency.total_p50_interval[1]
