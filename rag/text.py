@@ -39,6 +39,7 @@ _SPACE_BREAK = (
 _BREAK = re.compile(_SPACE_BREAK)
 _WIDE_BREAK = re.compile(f"{WIDE_STOP}|{_SPACE_BREAK}")
 _WIDE = re.compile("[。！？]")
+_HEADING = re.compile(r"#{1,6} [^\n]*\n")
 
 _STOP_WORDS_EN = """
 a about after all also an and any are as at be because been being before between both but by can could did
@@ -60,8 +61,9 @@ STOP_WORDS = frozenset((_STOP_WORDS_EN + " " + _STOP_WORDS_PT).split())
 def sentence_spans(text: str) -> list[tuple[int, int]]:
     """Return the (start, end) offsets of the sentences of `text`, without surrounding white space.
 
-    Sentences end at a stop before a capital, digit or mark, at blank lines, and where a list item, heading
-    or table row begins. Common abbreviations and decimals do not end one.
+    Sentences end at a stop before a capital, digit or mark, at blank lines, where a list item, heading or
+    table row begins, and with the line of a Markdown heading. Common abbreviations and decimals do not end
+    one.
     """
     spans: list[tuple[int, int] | None] = []
     start = 0
@@ -73,7 +75,16 @@ def sentence_spans(text: str) -> list[tuple[int, int]]:
         spans.append(trim(text, start, end))
         start = match.end()
     spans.append(trim(text, start, len(text)))
-    return [span for span in spans if span]
+    return [part for span in spans if span for part in _heading_apart(text, *span)]
+
+
+def _heading_apart(text: str, start: int, end: int) -> list[tuple[int, int]]:
+    """Return a span, cut in two where it begins with a heading that text follows in the next line."""
+    heading = _HEADING.match(text, start, end) if text[start] == "#" else None
+    if heading is None:
+        return [(start, end)]
+    parts = (trim(text, start, heading.end()), trim(text, heading.end(), end))
+    return [part for part in parts if part]
 
 
 def trim(text: str, start: int, end: int) -> tuple[int, int] | None:

@@ -17,7 +17,7 @@ _PLAIN = re.compile(
 )
 _PIECES = st.one_of(
     st.sampled_from(list('Ab  \n\n\t..!…?"”)。！|#É*«é3\u00a0\u0301')),
-    st.sampled_from(["- ", "1.", "2)", "Dr.", "e.g.", "No."]),
+    st.sampled_from(["- ", "1.", "2)", "Dr.", "e.g.", "No.", "# ", "## A\n"]),
 )
 
 
@@ -35,6 +35,16 @@ def test_sentences_end_where_the_docstring_says() -> None:
     ]
 
 
+def test_a_heading_ends_with_its_line() -> None:
+    text = "## Rent\nThe rent is EUR 4,250.\n#1 is not\na heading\n### Deposit\n"
+    assert [text[start:end] for start, end in sentence_spans(text)] == [
+        "## Rent",
+        "The rent is EUR 4,250.",
+        "#1 is not\na heading",
+        "### Deposit",
+    ]
+
+
 @given(st.lists(_PIECES, max_size=30).map("".join))
 def test_the_quick_search_finds_the_breaks_of_the_plain_pattern(text: str) -> None:
     spans, start = [], 0
@@ -43,4 +53,11 @@ def test_the_quick_search_finds_the_breaks_of_the_plain_pattern(text: str) -> No
             spans.append(trim(text, start, match.start()))
             start = match.end()
     spans.append(trim(text, start, len(text)))
-    assert sentence_spans(text) == [span for span in spans if span]
+    parts = []
+    for begin, end in (span for span in spans if span):
+        line_end = text.find("\n", begin, end)
+        if line_end >= 0 and re.match("#{1,6} ", text[begin:end]):
+            parts += [trim(text, begin, line_end), trim(text, line_end, end)]
+        else:
+            parts.append((begin, end))
+    assert sentence_spans(text) == parts
