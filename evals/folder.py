@@ -41,7 +41,7 @@ from evals.core import JudgeReply, Record, Sample
 from evals.journal import JournalWriter
 from evals.lines import Damage, entry_at, read_entries
 from rag.core import Outcome
-from rag.errors import RunError, StorageError
+from rag.errors import RunError, RunFolderError, StorageError
 
 __all__ = ["FORMAT", "RunFolder", "utc_now"]
 
@@ -87,7 +87,7 @@ class RunFolder:
         """Make a run folder at `path`, which must be new or empty; `run.json` comes last.
 
         Raises:
-            RunError: it holds a run already, or something else.
+            RunFolderError: it holds a run already, or something else.
             StorageError: it cannot be written.
         """
         folder = cls(path)
@@ -102,14 +102,16 @@ class RunFolder:
         return folder
 
     def check_free(self) -> None:
-        """Raise RunError where a new run cannot go here."""
+        """Raise RunFolderError where a new run cannot go here."""
         if (self.path / "run.json").exists():
-            raise RunError(
+            raise RunFolderError(
                 f"{self.path} holds a run already; resume it with 'ragassay eval resume {self.path}', "
                 "or give another folder with --out."
             )
         if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
-            raise RunError(f"{self.path} exists and is not a run; give a new or empty folder with --out.")
+            raise RunFolderError(
+                f"{self.path} exists and is not a run; give a new or empty folder with --out."
+            )
 
     # ------------------------------------------------------------ run.json
 
@@ -123,7 +125,7 @@ class RunFolder:
         try:
             state = loads(path.read_bytes())
         except (FileNotFoundError, NotADirectoryError) as exc:
-            raise RunError(f"{self.path} is not a run folder: it has no run.json.") from exc
+            raise RunFolderError(f"{self.path} is not a run folder: it has no run.json.") from exc
         except (OSError, ValueError) as exc:
             raise RunError(f"cannot read {path}: {exc}.") from exc
         if not isinstance(state, dict):

@@ -5,7 +5,8 @@
     │   ├── ConfigError                    a config file or option is wrong
     │   ├── UnknownNameError               no such collection, provider, metric, ...; names the nearest
     │   ├── MissingKeyError                the environment variable with a key is not set
-    │   └── MissingDependencyError         an optional package or system tool is absent
+    │   ├── MissingDependencyError         an optional package or system tool is absent
+    │   └── RunFolderError                 a folder that is no run, or that cannot take one; a RunError too
     ├── LoadError                          one document could not be read; the others go on
     ├── ModelFileError                     a local model file could not be fetched or verified
     ├── CollectionError                    an index is broken, incompatible or busy
@@ -38,6 +39,7 @@ __all__ = [
     "ProviderFailedError",
     "RagassayError",
     "RunError",
+    "RunFolderError",
     "StoppedError",
     "StorageError",
     "UnknownNameError",
@@ -118,6 +120,10 @@ class StorageError(RagassayError):
 
 class RunError(RagassayError):
     """A run folder is missing a part, in use by another process, or not a run folder."""
+
+
+class RunFolderError(RunError, UsageError):
+    """The folder named is not a run, or holds something and cannot take a new one."""
 
 
 class ProviderFailedError(RagassayError):

@@ -28,8 +28,9 @@ def run_warnings(
     for benchmark in benchmarks:
         found += _benchmark(benchmark)
     for system in systems:
-        found += [*_calls(system), *_stored(system), *_money(system), *_time(system)]
+        found += [*_calls(system), *_stored(system), *_money(system), *_untimed(system)]
     found += [
+        *_few_timed(systems),
         *program_failures(run),
         *_cut_short(run, benchmarks),
         *_by_construction(systems),
@@ -143,7 +144,8 @@ def _by_construction(systems: Sequence[SystemSummary]) -> list[str]:
             if metrics:
                 copied.setdefault(", ".join(metrics), []).append(system.name)
     return [
-        f"{', '.join(names)}: answers quote the passages, so {metrics} are 1 by construction, not by merit."
+        f"{', '.join(names)}: answers quote the passages, so {metrics} {'are' if ',' in metrics else 'is'} 1 "
+        "by construction, not by merit."
         for metrics, names in copied.items()
     ]
 
@@ -166,15 +168,21 @@ def _money(system: SystemSummary) -> list[str]:
     return found
 
 
-def _time(system: SystemSummary) -> list[str]:
-    latency = system.overall.latency
-    if 0 < latency.n < _FEW_FOR_P95:
-        return [
-            f"{system.name}: p95 over {text.plural(latency.n, 'reply')} is little more than the slowest one."
-        ]
-    if latency.n == 0 and system.overall.received:
+def _untimed(system: SystemSummary) -> list[str]:
+    if system.overall.latency.n == 0 and system.overall.received:
         return [f"{system.name}: no reply was timed, so its speed is unknown."]
     return []
+
+
+def _few_timed(systems: Sequence[SystemSummary]) -> list[str]:
+    few: dict[int, list[str]] = {}
+    for system in systems:
+        if 0 < system.overall.latency.n < _FEW_FOR_P95:
+            few.setdefault(system.overall.latency.n, []).append(system.name)
+    return [
+        f"{', '.join(names)}: p95 over {text.plural(n, 'reply')} is little more than the slowest one."
+        for n, names in few.items()
+    ]
 
 
 def _assumed_prices(systems: Sequence[SystemSummary]) -> list[str]:

@@ -80,7 +80,10 @@ def leaderboard(report: Report) -> TableText:
         )
         for system in ranked(report)
     )
-    notes = ["Under each mean: its 95 % interval, and the samples measured of those it applies to."]
+    notes = [
+        "Under each mean: its 95 % interval, and the samples measured of those it applies to.",
+        "Per 1k: for 1,000 samples. TTFT: to the first token; total: to the whole answer; p50: the median.",
+    ]
     if any("≥" in cell for row in rows for cell in row):
         notes.append("≥: the mean if all that is missing were wrong; systems are ranked by it.")
     if rivals and any(system.pareto for system in report.systems):

@@ -85,9 +85,9 @@ def test_none_qualifies_exits_3(runs: Path) -> None:
 
 def test_bad_input_says_what_to_do(runs: Path, tmp_path: Path) -> None:
     for words, code, message in (
-        (("choose", tmp_path / "absent"), 1, "is not a run folder"),
-        (("compare", tmp_path), 1, "is not a run folder"),
-        (("history", runs / "old", tmp_path), 1, "is not a run folder"),
+        (("choose", tmp_path / "absent"), 2, "is not a run folder"),
+        (("compare", tmp_path), 2, "is not a run folder"),
+        (("history", runs / "old", tmp_path), 2, "is not a run folder"),
         (("choose", runs / "old", "--metric", "qa/exact"), 2, "did you mean 'qa/exact_match'"),
         (("history", runs / "old", "--metric", "exact_match"), 2, "did you mean 'qa/exact_match'"),
         (("choose", runs / "old", "--min-quality", "60"), 2, "less than or equal to 1"),

@@ -103,6 +103,12 @@ def test_a_page_can_be_written_whatever_was_answered() -> None:
     assert "half ? a pair" in render(report, "html").encode().decode()
 
 
+def test_what_is_unknown_of_an_answer_says_what_it_is() -> None:
+    page = render(build_report(make_run(PROFILES[-1:])), "html")
+    assert "<span>cost unknown</span>" in page
+    assert "<span>unknown</span>" not in page
+
+
 def _hostile() -> RunData:
     run = make_run(PROFILES[:2], questions=6, choices=2)
     samples = [

@@ -316,6 +316,14 @@ def test_caveats_say_what_a_reader_must_know(report: Report) -> None:
         assert expected in text
 
 
+def test_what_holds_of_several_systems_is_said_once() -> None:
+    warnings = build_report(make_run(PROFILES[:2], questions=4, choices=0)).warnings
+    names = ", ".join(profile.name for profile in PROFILES[:2])
+    assert [w for w in warnings if "slowest" in w] == [
+        f"{names}: p95 over 4 replies is little more than the slowest one."
+    ]
+
+
 @pytest.mark.parametrize(
     ("k", "expected"),
     [
