@@ -160,6 +160,7 @@ def _unchanged(
 ) -> Iterator[GateVerdict]:
     """Judge each system against the earlier run; a new one passes, unless the gate names it."""
     from evals.reporting import text
+    from evals.reporting.judges import judge_change
     from evals.reporting.load import load_run
     from evals.reporting.rundiff import compare_runs, gain
 
@@ -178,6 +179,8 @@ def _unchanged(
         found, trouble = {}, str(exc)
     else:
         found = {c.system: c.comparison for c in diff.changes if c.comparison.metric == name}
+    other = judge_change(before.judges, data.judges) if metric_info(name.partition("/")[2]).judged else ""
+    judges = f"; {other}" if other else ""
     for system in systems:
         comparison = found.get(system)
         passed, reason = False, trouble if name in systems[system].metrics else _nothing(None)
@@ -188,6 +191,6 @@ def _unchanged(
             change = text.difference(comparison.difference, comparison.low, comparison.high)
             word = "not worse beyond chance" if passed else "worse beyond chance"
             counted = f"on {comparison.n} samples{_missing(systems[system].metrics[name])}"
-            reason = f"{word}: {change} {counted}, p {text.p_equals(comparison.p_adjusted)}"
+            reason = f"{word}: {change} {counted}, p {text.p_equals(comparison.p_adjusted)}{judges}"
         label = f"no regression from {gate.no_regression_from.name}"
         yield GateVerdict(metric=name, system=system, bound=label, passed=passed, reason=reason)

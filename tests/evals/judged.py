@@ -25,7 +25,7 @@ def judged_config(
     data["benchmarks"][0]["metrics"] = ["token_f1", "judge_rating"]
     data["judge"] = {"provider": JUDGE}
     for name, value in more.items():
-        data[name] = {**data[name], **value} if isinstance(value, dict) else value
+        data[name] = {**data.get(name, {}), **value} if isinstance(value, dict) else value
     return parse_config(data, folder=folder)
 
 

@@ -69,6 +69,21 @@ def test_neither_resume_nor_rescore_asks_again(tmp_path: Path, server, judge) ->
     assert RunFolder.open(tmp_path / "run").path.joinpath("scores.jsonl").read_bytes() == before
 
 
+def test_a_gate_says_that_the_earlier_run_had_another_judge(tmp_path: Path, server, judge) -> None:
+    evals.run(judged_config(tmp_path, server.base_url, judge.base_url), out=tmp_path / "old")
+    config = judged_config(
+        tmp_path,
+        server.base_url,
+        judge.base_url,
+        judge={"provider": "bench:other"},
+        gates={f"docqa/{m}": {"no_regression_from": "old"} for m in ("judge_rating", "token_f1")},
+    )
+    rated, plain = evals.run(config, out=tmp_path / "new").gates
+    said_so = "judged by bench:judge before, by bench:other after: judged scores do not compare."
+    assert rated.reason.endswith(f"; {said_so}")
+    assert "judged" not in plain.reason
+
+
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
