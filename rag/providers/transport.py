@@ -32,7 +32,7 @@ __all__ = [
 ]
 
 MAX_BODY_BYTES = 64_000_000
-_IDLE_CONNECTION_S = 30.0
+_IDLE_CONNECTION_S = 4.0  # llama.cpp, uvicorn (vLLM) and Node close what was idle for 5 s
 
 
 class WireError(RagassayError):

@@ -69,7 +69,7 @@ async def test_scores_do_not_depend_on_what_was_scored_before(provider: LocalPro
 
 
 async def test_tokens_that_are_part_of_a_character_are_scored_too(provider: LocalProvider) -> None:
-    reply = await provider.complete(scoring(" Čerenkov", " Paris 東"))
+    reply = await provider.complete(scoring(" a Če"))
     assert reply.outcome is Outcome.OK
     (server,) = llamacpp._servers.values()
     start = call(server, "/tokenize", {"content": PROMPT, "add_special": True})["tokens"]

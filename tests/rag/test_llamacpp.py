@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import http.client
 import json
 import os
 import signal
@@ -19,7 +20,7 @@ import pytest
 from rag.core import Message, Outcome, Provider, Request, Settings
 from rag.errors import ModelFileError, ProviderFailedError, UnknownNameError
 from rag.models import LOCAL_MODELS, model_path
-from rag.providers import cpu, llamacpp
+from rag.providers import cpu, llamacpp, transport
 from rag.providers.llamacpp import LlamaServer, LocalProvider
 from tests.conftest import REPO
 
@@ -92,6 +93,12 @@ def test_the_server_needs_its_key_and_gives_no_page() -> None:
         for path in ("/chat/completions", "/completions"):
             with pytest.raises(urllib.error.HTTPError, match="401"):
                 urllib.request.urlopen(url + path, data=b"{}", timeout=5)
+        told = http.client.HTTPConnection(url.split("/")[2], timeout=5)
+        told.request("GET", "/health")
+        announced = told.getresponse().headers["Keep-Alive"]  # such as "timeout=5, max=100"
+        told.close()
+        # What the server closes while a request is on its way to it has failed for nothing.
+        assert int(announced.partition("timeout=")[2].partition(",")[0]) > transport._IDLE_CONNECTION_S
         environment = Path(f"/proc/{server.pid}/environ")
         if environment.exists():
             assert b"RAGASSAY_HOME" not in environment.read_bytes()
