@@ -15,7 +15,10 @@ from numpy.typing import NDArray
 
 from evals.stats import Estimate, Table, bca_interval, clustered_error, t_interval, wilson_interval
 
-__all__ = ["Resampler"]
+__all__ = ["FEW_CLUSTERS", "Resampler"]
+
+FEW_CLUSTERS = 10
+"""With fewer clusters, intervals and tests over them mean little."""
 
 _CHUNK_CELLS = 2_000_000
 _KEPT_CELLS = 64_000_000

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from evals.resampling import Resampler
+from evals.resampling import FEW_CLUSTERS, Resampler
 from evals.stats import Table, wilson_interval
 
 __all__ = ["Agreement", "AtThreshold", "Bin", "Figure", "agreement", "auroc", "balanced_accuracy", "kappa"]
@@ -75,17 +75,20 @@ def agreement(
     Args:
         scores: higher means rather supported.
         labels: what people say.
-        clusters: what each answer belongs to; the bootstrap draws whole clusters.
+        clusters: what each answer belongs to; the bootstrap draws whole clusters, single answers where there
+            are fewer than ten: drawn from one cluster, every resample would be the data again.
         threshold: from which a score counts as "supported".
         seed: of the bootstrap.
     """
     values, truth = np.asarray(scores, dtype=np.float64), np.asarray(labels, dtype=np.bool_)
-    resampler = Resampler(clusters, resamples=_DRAWS, seed=seed)
+    groups = len(set(clusters))
+    drawn = clusters if groups >= FEW_CLUSTERS else range(len(values))
+    resampler = Resampler(drawn, resamples=_DRAWS, seed=seed)
     counts = np.vstack([np.ones((1, len(values)), dtype=np.uint8), resampler.sample_counts(_DRAWS)])
     return Agreement(
         n=len(values),
         positives=int(truth.sum()),
-        clusters=resampler.clusters,
+        clusters=groups,
         auroc=_figure(auroc(values, truth, counts)),
         given=_at(values, truth, counts, threshold),
         best=_at(values, truth, counts, _best_threshold(values, truth)),

@@ -12,10 +12,9 @@ from evals.reporting.model import BenchmarkSummary, SystemSummary
 from evals.reporting.programs import program_failures
 from rag.core import Outcome
 
-__all__ = ["FEW_CLUSTERS", "run_warnings"]
+__all__ = ["run_warnings"]
 
 _FEW_SAMPLES = 30
-FEW_CLUSTERS = 10
 _FEW_FOR_P95 = 20
 _COPIED = ("faithfulness_lexical", "faithfulness_hybrid", "k_precision", "citation_precision")
 

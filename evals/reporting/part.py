@@ -8,11 +8,10 @@ from dataclasses import dataclass
 
 from evals.core import Record, Sample
 from evals.metrics.catalog import metric_info
-from evals.reporting.caveats import FEW_CLUSTERS
 from evals.reporting.data import BenchmarkFacts, RunData
 from evals.reporting.model import BenchmarkSummary
 from evals.reporting.scoretable import ScoreTable, score_tables
-from evals.resampling import Resampler
+from evals.resampling import FEW_CLUSTERS, Resampler
 
 __all__ = ["CONFIDENCE", "RESAMPLES", "Part", "leading_parts", "read_parts"]
 

@@ -109,6 +109,14 @@ def test_intervals_draw_whole_clusters() -> None:
     assert many.high - many.low == pytest.approx(alone.high - alone.low, rel=0.02)
 
 
+def test_answers_about_one_document_have_an_interval() -> None:
+    scores, labels = [0.1, 0.4, 0.35, 0.8, 0.2, 0.9], [False, False, True, True, False, True]
+    found = agreement(scores, labels, ["one page"] * 6)
+    assert found.clusters == 1
+    assert found.auroc == agreement(scores, labels, range(6)).auroc
+    assert found.auroc.low < found.auroc.value < found.auroc.high
+
+
 def test_the_interval_covers() -> None:
     """95 % intervals of normal scores one standard deviation apart, AUROC 0.7602, 90 answers a time."""
     rng = np.random.default_rng(1)
