@@ -23,7 +23,7 @@ from rag.errors import CollectionError
 from rag.index.dense import EXACT_CHUNKS, DenseSearch
 from rag.index.lexical import LexicalIndex
 from rag.index.lock import WriterLock
-from rag.index.manifest import Manifest, holds_collection
+from rag.index.manifest import MANIFEST_FILE, Manifest, holds_collection
 from rag.index.values import DocumentRow, FileState, IndexSettings, Where
 from rag.index.writer import Writer
 
@@ -50,6 +50,7 @@ class Index:
     def __init__(self, manifest: Manifest, *, exact_chunks: int = EXACT_CHUNKS) -> None:
         self._manifest = manifest
         self._folder = manifest.folder
+        self._opened = (manifest.folder / MANIFEST_FILE).stat()
         self._guard = threading.RLock()
         self._version: int | None = None
         self._generation: int | None = None
@@ -140,6 +141,7 @@ class Index:
 
         Raises:
             UnknownNameError: no passage has metadata of a key in `where`.
+            CollectionError: the collection was dropped since it was opened.
         """
         with self._guard:
             self._refresh()
@@ -151,7 +153,8 @@ class Index:
 
         Raises:
             UnknownNameError: no passage has metadata of a key in `where`.
-            CollectionError: the lexical index must be repaired.
+            CollectionError: the lexical index must be repaired, or the collection was dropped since it was
+                opened.
         """
         with self._guard:
             self._refresh()
@@ -166,6 +169,7 @@ class Index:
 
     def _refresh(self) -> None:
         """Take over what was committed since the last search, by whatever process."""
+        self._check_place()
         version = self._manifest.data_version()
         if version == self._version:
             return
@@ -180,6 +184,16 @@ class Index:
         self._dense.refresh(self._count)
         # Opened anew by the next search: a rebuilt index may be another folder under the same name.
         self._lexical = None
+
+    def _check_place(self) -> None:
+        """Raise CollectionError where the files are another collection's by now: rows would be mixed up."""
+        with contextlib.suppress(FileNotFoundError):
+            if os.path.samestat(self._opened, (self._folder / MANIFEST_FILE).stat()):
+                return
+        raise CollectionError(
+            f"the collection {self._folder.name!r} was dropped after it was opened here; open it again, or "
+            "start the program again."
+        )
 
 
 def _bytes_below(folder: Path) -> int:

@@ -19,7 +19,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Self
 
-from rag.errors import CollectionLockedError, StorageError
+from rag.errors import CollectionError, CollectionLockedError, StorageError
 
 __all__ = ["Holder", "WriterLock", "holder", "store_lock"]
 
@@ -58,14 +58,10 @@ class WriterLock:
 
         Raises:
             CollectionLockedError: another process, or another writer of this one, holds it.
+            CollectionError: the collection was dropped meanwhile.
             StorageError: the lock file cannot be written.
         """
-        try:
-            descriptor = os.open(folder / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        except OSError as exc:
-            raise StorageError(
-                f"cannot write to {folder}: {exc.strerror}. Make the folder writable, or set RAGASSAY_HOME."
-            ) from exc
+        descriptor = _open_lock(folder)
         deadline = time.monotonic() + PATIENCE_S
         named: Holder | None = None
         while not _flock(descriptor, fcntl.LOCK_EX):
@@ -77,6 +73,10 @@ class WriterLock:
                     "wait until it ends, or stop it, then run this again."
                 )
             time.sleep(0.02)
+        if not _is_still(descriptor, folder / LOCK_FILE):
+            # Its holder dropped the collection; the file that was locked is no longer anybody's.
+            os.close(descriptor)
+            return cls.acquire(folder, address=address)
         lock = cls(descriptor)
         lock.announce(address)
         return lock
@@ -148,6 +148,27 @@ def store_lock(folder: Path, *, exclusive: bool, wait_s: float = 0.0) -> Iterato
         yield gained
     finally:
         os.close(descriptor)
+
+
+def _open_lock(folder: Path) -> int:
+    try:
+        return os.open(folder / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    except FileNotFoundError as exc:
+        raise CollectionError(
+            f"the collection {folder.name!r} was dropped meanwhile; make it anew with "
+            f"'ragassay ingest SOURCE -c {folder.name}'."
+        ) from exc
+    except OSError as exc:
+        raise StorageError(
+            f"cannot write to {folder}: {exc.strerror}. Make the folder writable, or set RAGASSAY_HOME."
+        ) from exc
+
+
+def _is_still(descriptor: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def _flock(descriptor: int, kind: int) -> bool:

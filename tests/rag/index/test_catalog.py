@@ -20,7 +20,7 @@ from rag.index.catalog import (
     show_collection,
     verify_collection,
 )
-from tests.rag.index.making import add, settings
+from tests.rag.index.making import add, settings, vector
 
 
 @pytest.fixture
@@ -107,6 +107,27 @@ def test_unknown_name_suggests_the_nearest(home: Path) -> None:
 def test_names_that_cannot_be(home: Path, name: str) -> None:
     with pytest.raises(ConfigError, match="3 to 63"):
         collection_path(home, name)
+
+
+def test_a_collection_that_was_dropped_is_not_searched_on(home: Path) -> None:
+    with (
+        contextlib.closing(open_collection(home, "papers")) as first,
+        contextlib.closing(open_collection(home, "papers")) as second,
+    ):
+        assert len(first.lexical("passage", 3)) == 1
+        drop_collection(home, "papers")
+        with pytest.raises(CollectionError, match="was dropped"):
+            first.dense(vector("one passage"), 3)
+        with (
+            contextlib.closing(create_collection(home, settings("papers"))) as anew,
+            anew.writer() as writer,
+        ):
+            add(writer, "b.md", ["another passage"])
+        for index in (first, second):
+            with pytest.raises(CollectionError, match="open it again"):
+                index.lexical("passage", 3)
+    with contextlib.closing(open_collection(home, "papers")) as opened:
+        assert len(opened.lexical("passage", 3)) == 1
 
 
 def test_drop(home: Path) -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from rag.errors import CollectionLockedError
+from rag.errors import CollectionError, CollectionLockedError
 from rag.index import Index
 from rag.index.lock import WriterLock, holder
 from tests.rag.index.making import add, create, vector
@@ -45,6 +47,21 @@ def test_second_writer_fails_fast_and_names_the_first(folder: Path, tmp_path: Pa
     first.join()
     assert holder(folder) is None
     Index.open(folder).writer().close()
+
+
+def test_who_waits_for_a_collection_that_is_dropped_locks_the_one_made_anew(folder: Path) -> None:
+    first = WriterLock.acquire(folder)
+    with ThreadPoolExecutor(1) as threads:
+        waiting = threads.submit(WriterLock.acquire, folder)
+        time.sleep(0.05)
+        folder.rename(folder.with_name(".dropped"))
+        folder.mkdir()
+        first.release()
+        with waiting.result(), pytest.raises(CollectionLockedError):
+            WriterLock.acquire(folder)
+    shutil.rmtree(folder)
+    with pytest.raises(CollectionError, match="was dropped"):
+        WriterLock.acquire(folder)
 
 
 def test_of_eight_starters_one_wins(folder: Path, tmp_path: Path) -> None:
