@@ -211,8 +211,9 @@ class Limiter:
             self._settle(head, self._take(head.tokens, now))
 
     def _come_back(self, now: float, wait: float, loop: asyncio.AbstractEventLoop) -> None:
-        gone = self._alarm_loop is None or self._alarm_loop.is_closed()
-        if gone or self._alarm_at is None or not now < self._alarm_at <= now + wait:
+        # Of another loop's alarm nobody knows whether it will be there to ring.
+        elsewhere = self._alarm_loop is not loop
+        if elsewhere or self._alarm_at is None or not now < self._alarm_at <= now + wait:
             self._alarm_at, self._alarm_loop = now + wait, loop
             if wait >= _WORTH_TELLING_S and now >= self._paused_until:
                 tell_wait(f"{self.name} allows no more calls for {wait:.0f} s")

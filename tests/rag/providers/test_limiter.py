@@ -6,6 +6,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -344,3 +345,27 @@ def test_a_loop_that_ends_takes_no_other_loops_call_with_it():
 
     asyncio.run(leave_a_waiter_behind())
     assert asyncio.run(go_on()) > 0.4
+
+
+def test_a_loop_that_ends_leaves_the_wait_to_those_of_other_loops():
+    gate = limiter()
+    waiting = threading.Event()
+
+    async def wait_for_a_while() -> None:
+        await pass_through(gate, ended(Outcome.RATE_LIMITED, retry_after_s=0.4))
+        task = asyncio.create_task(gate.acquire(1, patience_s=5))
+        await asyncio.sleep(0)
+        waiting.set()
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(task, 0.2)
+
+    async def wait_behind_it() -> None:
+        async with asyncio.timeout(2):
+            await pass_through(gate)
+
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(asyncio.run, wait_for_a_while())
+        assert waiting.wait(5)
+        second = pool.submit(asyncio.run, wait_behind_it())
+        first.result(5)
+        second.result(5)
