@@ -130,8 +130,11 @@ class Panel:
         self._done, self._total = 0, sum(map(len, left.values()))
         with self.folder.journal(judge_reply_to_json) as self._journal:
             try:
-                for lane, width in (("remote", limits.concurrency), ("local", 1)):
-                    await self._lane([j for j in self.judges if j.lane == lane], left, width)
+                remote = [judge for judge in self.judges if judge.lane == "remote"]
+                await self._ask(remote, left, limits.concurrency)
+                for judge in self.judges:
+                    if judge.lane == "local":
+                        await self._ask([judge], left, 1)
             finally:
                 for judge in self.judges:
                     await judge.provider.close()
@@ -142,7 +145,7 @@ class Panel:
         known = self.verdicts.of(judge.name)
         return [group for group in self.book.groups if self.book.pending(group, known)]
 
-    async def _lane(self, judges: Sequence[Judge], left: Mapping[str, list[Group]], width: int) -> None:
+    async def _ask(self, judges: Sequence[Judge], left: Mapping[str, list[Group]], width: int) -> None:
         try:
             async with asyncio.TaskGroup() as tasks:
                 for judge in judges:

@@ -25,6 +25,7 @@ from tests.evals.judged import (
     scores_of,
     verdict_lines,
 )
+from tests.evals.runs import MOCK_PRICE
 from tests.fakes.script import Behaviour
 from tests.fakes.server import FakeServer
 
@@ -228,6 +229,21 @@ def test_two_judges_give_the_mean_and_each_value_is_kept(tmp_path: Path, server,
         assert score.value == pytest.approx(0.8)
         assert score.by_judge == {JUDGE: 0.7, "third:judge": 0.9}
         assert score.reason == f"{JUDGE} 0.7; third:judge 0.9"
+
+
+def test_embedded_judges_are_asked_one_call_at_a_time(
+    tmp_path: Path, server, judge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("evals.runner.judges.lane_of", lambda _: "local")
+    judge.script(default=Behaviour(text=said(7), latency_s=0.03))
+    judges = [{"provider": JUDGE}, {"provider": "again:judge"}]
+    same = judge.base_url.replace("127.0.0.1", "localhost")  # to a limiter it is another server
+    again = {"again": {"base_url": same, "models": ["judge"], "price": MOCK_PRICE}}
+    config = judged_config(
+        tmp_path, server.base_url, judge.base_url, samples=3, judge=judges, providers=again
+    )
+    assert evals.run(config, out=tmp_path / "run").exit_code == 0
+    assert (judge.counters.requests, judge.counters.max_in_flight) == (6, 1)
 
 
 def test_pairs_are_judged_in_both_orders_once_for_both_systems(tmp_path: Path, server, judge) -> None:
