@@ -6,7 +6,6 @@ Relative paths resolve from the config file's folder.
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 from datetime import date
@@ -18,6 +17,7 @@ import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from rag.errors import ConfigError
+from rag.mistakes import explain
 
 __all__ = [
     "BenchmarkConfig",
@@ -44,7 +44,7 @@ DEFAULT_PROVIDER = "local:smollm2-135m"
 
 def _variable_name(value: object) -> object:
     # The value is not repeated: someone may have put the key itself here.
-    if isinstance(value, str) and not re.fullmatch(r"[A-Z_][A-Z0-9_]*", value):
+    if value is not None and not re.fullmatch(r"[A-Z_][A-Z0-9_]*", str(value)):
         raise ValueError("give the NAME of the environment variable that holds the key, never the key itself")
     return value
 
@@ -331,7 +331,7 @@ def parse_config(data: dict[str, Any], *, folder: Path, where: str = "config") -
     try:
         return Config.model_validate({**data, "folder": folder})
     except ValidationError as exc:
-        raise ConfigError(f"{where}: {_explain(exc)}") from exc
+        raise ConfigError(f"{where}: {explain(exc, data, _known_keys)}") from exc
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:
@@ -352,15 +352,6 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     if not isinstance(data, dict):
         raise ConfigError(f"{path} holds a {type(data).__name__} where keys such as 'systems:' are expected.")
     return data
-
-
-def _explain(exc: ValidationError) -> str:
-    first = exc.errors(include_url=False)[0]
-    place = ".".join(str(part) for part in first["loc"]) or "file"
-    if first["type"] != "extra_forbidden":
-        return f"{place}: {first['msg'].removeprefix('Value error, ')}."
-    near = difflib.get_close_matches(str(first["loc"][-1]), _known_keys(first["loc"][:-1]), n=1, cutoff=0.5)
-    return f"unknown key {place!r}{f'; did you mean {near[0]!r}?' if near else '.'}"
 
 
 def _known_keys(location: tuple[int | str, ...]) -> list[str]:

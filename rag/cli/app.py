@@ -33,6 +33,14 @@ _NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM,
 class ErrorGroup(TyperGroup):
     """Turns errors into one or two plain lines on stderr and the documented exit code."""
 
+    def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
+        """Read the options that stand before the command."""
+        try:
+            return super().make_context(info_name, args, parent, **extra)
+        except Exception as error:
+            _refuse(error)
+            raise
+
     def invoke(self, ctx: Any) -> Any:
         """Run the command; with `--debug` what goes wrong is shown with its traceback."""
         try:
@@ -52,10 +60,25 @@ class ErrorGroup(TyperGroup):
             raise typer.Exit(StorageError.exit_code) from None
         except Exception as error:
             if hasattr(error, "exit_code"):  # Typer's own: usage errors, Exit, Abort
+                _refuse(error)
                 raise
             what = f"internal error, {type(error).__name__}: {error}"
             _fail(f"{what}\nPlease report it with the output of --debug.", error)
             raise typer.Exit(EXIT_FAILED) from None
+
+
+def _refuse(error: Any) -> None:
+    """Say a usage error in one line, where `error` is one: what is wrong, the value seen, where help is."""
+    said = error.format_message() if hasattr(error, "format_message") else ""
+    if not said or "\n" in said:  # lines: the help that a group without a command shows
+        return
+    said = said.replace("Value error, ", "").rstrip(".")
+    if hasattr(error.__cause__, "errors"):  # pydantic's
+        value = repr(error.__cause__.errors()[0]["input"])
+        said = said if value in said else f"{said.partition(', unable')[0]}, not {value}"
+    help_of = "" if said.endswith("?") else f"; '{error.ctx.command_path} -h' shows what it takes."
+    _fail(f"{said}{help_of}")
+    raise typer.Exit(error.exit_code) from None
 
 
 def _said(error: OSError) -> str:

@@ -65,6 +65,20 @@ def test_search_prints_one_json_document(in_home: Path) -> None:
     assert set(found["timing"]) == {"embed_ms", "dense_ms", "lexical_ms", "total_ms"}
 
 
+def test_a_long_passage_is_shown_indented_and_cut_between_words(
+    in_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    (tmp_path / "long.md").write_text("tokenization matters " * 40)
+    assert in_process("ingest", str(tmp_path / "long.md"), "-c", "long").exit_code == 0
+    place, *snippet = in_process("search", "tokenization", "-c", "long").stdout.splitlines()
+    assert place.startswith(" 1  long.md")
+    assert len(snippet) > 2
+    assert all(line.startswith("    t") or line.startswith("    m") for line in snippet)
+    assert snippet[-1].rstrip().endswith(("tokenization ...", "matters ..."))
+    assert in_process("collections", "drop", "long", "--yes").exit_code == 0
+
+
 def test_search_filters_by_metadata(in_home: Path) -> None:
     done = in_process("search", "Groq", "-c", "notes", "--where", "source=grok.md", "--json")
     assert [hit["source"] for hit in json.loads(done.stdout)["hits"]] == ["grok.md"]
@@ -113,6 +127,8 @@ def test_a_collection_is_shown_verified_and_dropped(in_home: Path, tmp_path: Pat
         (("ask", "x", "-c", "notes", "-p", "local:smollm"), 2, "did you mean 'smollm2-135m'"),
         (("ask", "x", "-c", "notes", "-p", "groq:openai/gpt-oss-20b"), 2, "GROQ_API_KEY"),
         (("ask", "x", "-c", "notes", "-p", "vllm:any"), 1, "no answer (connection)"),
+        (("ask", "x", "-c", "notes", "-p", "vllm:any"), 1, ":8000: Connection refused; 'ragassay providers"),
+        (("ask", "x", "-c", "notes", "-p", "gpt-4o-mini"), 2, "Write vendor:model"),
         (("ask", "q" * 100_000, "-c", "notes", "-p", "extractive"), 2, "100,000 characters"),
         (("ask", " ", "-c", "notes"), 2, "empty"),
         (("ask", "x"), 2, "-c NAME"),
@@ -125,6 +141,20 @@ def test_a_collection_is_shown_verified_and_dropped(in_home: Path, tmp_path: Pat
         (("eval", "run", "nowhere.yaml"), 2, "no config file"),
         (("models", "pull", "smollm"), 2, "did you mean 'smollm2-135m'"),
         (("collections", "show", "nots"), 2, "did you mean 'notes'"),
+        (
+            ("search", "x", "-c", "notes", "-k", "0"),
+            2,
+            "'-k': Input should be greater than or equal to 1, not '0'",
+        ),
+        (
+            ("search", "x", "-c", "notes", "--mode", "dens"),
+            2,
+            "'--mode': 'dens' is not one of 'hybrid', 'dense'",
+        ),
+        (("search",), 2, "Missing argument 'query'"),
+        (("search", "x", "--wher", "a=b"), 2, "--where"),
+        (("serch", "x"), 2, "Did you mean 'search'?"),
+        (("--nope",), 2, "No such option: --nope"),
     ],
 )
 def test_a_mistake_costs_a_line_and_names_the_cure(
@@ -146,7 +176,22 @@ def test_a_mistake_costs_a_line_and_names_the_cure(
         ("systems: [{name: a, provder: extractive}]", "did you mean 'provider'"),
         ("systems: [", "not valid YAML"),
         ("- a", "holds a list"),
-        ("limits: {concurrency: 0}", "limits.concurrency"),
+        (
+            "limits: {concurrency: 0}",
+            "limits.concurrency: Input should be greater than or equal to 1, not 0.",
+        ),
+        ("limits: {timeout_s: soon}", 'limits.timeout_s: Input should be a valid number, not "soon".'),
+        (
+            "collections: {a: {chunk_tokens: hole}}",
+            """collections.a.chunk_tokens: Input should be a valid integer or 'whole', not "hole".""",
+        ),
+        ("fallback: groq:x", 'fallback: Input should be a list, not "groq:x".'),
+        ("gates: {docqa/token_f1: 0.3}", "gates.docqa/token_f1: Input should be keys with values, not 0.3."),
+        ("systems: [{provider: extractive}]", "systems.0.name: Field required."),
+        (
+            "seed: 1\nsystems: [{name: a, provider: x}, {name: a, provider: y}]",
+            "system 'a' is defined twice.",
+        ),
         (
             "providers: {lab: {base_url: 'http://x', api_key_env: sk-canary-1}}",
             "NAME of the environment variable",
