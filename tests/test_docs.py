@@ -21,6 +21,7 @@ from pathlib import Path
 
 import pytest
 from typer.main import get_command
+from typer.testing import CliRunner
 
 import evals.cli
 from rag import ingest
@@ -142,6 +143,14 @@ def test_commands_that_are_shown_exist() -> None:
         given = {word.partition("=")[0] for word in words if re.match(r"--?[a-z]", word)}
         unknown = given - known - {"--help", "-h"}
         assert not unknown, f"{where}: no option {sorted(unknown)}"
+
+
+@pytest.mark.parametrize("group", [(), ("eval",), ("testset",), ("collections",), ("providers",), ("models",)])
+def test_lists_of_commands_are_not_cut_off(group: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    shown = CliRunner().invoke(app, [*group, "--help"]).stdout.partition("\nCommands:")[2]
+    assert shown
+    assert "..." not in shown
 
 
 @pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"])

@@ -26,7 +26,7 @@ BENCHMARKS = Registry(
         "oab": "evals.benchmarks.oab:OAB",
         "squad": "evals.benchmarks.squad:SQuAD",
     },
-    "'ragassay eval list' shows them.",
+    "Under a name of your own say which it is, such as 'benchmark: docqa'; 'ragassay eval list' shows them.",
 )
 
 

@@ -45,7 +45,7 @@ def calibrate(
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Measure how far a metric agrees with people's labels; reports show it beside the metric."""
+    """Measure how far a metric agrees with people's labels. Reports show it beside the metric."""
     from evals.calibration.data import read_labelled
     from evals.calibration.measure import calibration_of
     from evals.calibration.plot import check_plot_path, draw

@@ -25,7 +25,7 @@ MetricOption = Annotated[
     epilog="Examples: ragassay eval compare runs/tonight; ragassay eval compare runs/yesterday runs/today"
 )
 def compare(runs: RunsArgument, as_json: JsonOption = False) -> None:
-    """Compare the systems of a run in pairs, or two runs, the older first: regressions come first."""
+    """Compare the systems of a run in pairs, or two runs. The older run is given first; regressions come first."""
     import evals
     from evals.reporting import build
     from evals.reporting.as_json import comparison_to_json
@@ -72,7 +72,7 @@ def choose(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Name the system to take, and why: the best, or the cheapest of those that chance cannot tell from it.
+    """Name the system to take, and why. It is the best, or the cheapest that chance cannot tell from it.
 
     Exits with 3 where none qualifies.
     """
@@ -107,7 +107,7 @@ def history(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show each metric over runs, the oldest first, with intervals, as table and plot."""
+    """Show each metric over runs, with intervals. The oldest run comes first, as table and plot."""
     import evals
     from evals.reporting import write_text
     from evals.reporting.history import history_to_json, render_history

@@ -22,7 +22,10 @@ def demo(
         Path, typer.Option("--out", metavar="DIR", help="Where the run and the report go.")
     ] = Path("ragassay-demo"),
 ) -> None:
-    """Index the bundled handbook, answer three questions, compare what runs here, write a report."""
+    """Show all of it at work on the bundled handbook.
+
+    Index it, answer three questions, compare the systems that run here, write a report.
+    """
     from evals.cli.runs import finish, run_progress
     from evals.demo import demo_config, evaluate, unfinished_run
 

@@ -70,7 +70,7 @@ def load(
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Measure a provider's speed under load: time to first token, tokens per second, percentiles."""
+    """Measure a provider's speed under load. Time to first token, tokens per second, percentiles."""
     from evals.load.plan import LoadPlan, parse_concurrencies, parse_processes, parse_rates
 
     if concurrency is None and rate is None:

@@ -32,7 +32,12 @@ UnsafeOption = Annotated[
         "--unsafe-local-code", help="Run model-written code without isolation, where there is none here."
     ),
 ]
-OutOption = Annotated[Path | None, typer.Option("--out", metavar="DIR", help="The run folder to make.")]
+OutOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--out", metavar="DIR", help="The run folder to make; by default one in RAGASSAY_HOME/runs."
+    ),
+]
 
 
 _NAMED_FAILURES = 20
@@ -66,7 +71,10 @@ def list_all(as_json: JsonOption = False) -> None:
         }
         print_json({"benchmarks": [asdict(benchmark) for benchmark in benchmarks], "metrics": metrics})
         return
-    print_table(("benchmark", "licence", "citation"), [(b.name, b.licence, b.citation) for b in benchmarks])
+    print_table(
+        ("benchmark", "holds", "licence; source"),
+        [(b.name, b.what, f"{b.licence}; {b.citation}") for b in benchmarks],
+    )
     print_table(("metric", "measures", "source"), [(n, m.what, m.source) for n, m in METRICS.items()])
 
 
@@ -87,7 +95,7 @@ def run(
     unsafe: UnsafeOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Ask every sample of every system, journal each reply, score, and print the table."""
+    """Ask every sample of every system and score the replies. Each is journalled first; a table shows them."""
     import evals
     from evals.sandbox import unsafe_local_code
     from rag.cli.show import print_json
@@ -115,7 +123,7 @@ def resume(
     unsafe: UnsafeOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Go on with an interrupted run; no call whose reply is journalled is repeated."""
+    """Go on with an interrupted run. No call whose reply is journalled is repeated."""
     import evals
     from evals.sandbox import unsafe_local_code
 
@@ -146,7 +154,7 @@ def report(
         typer.Option("--output", "-o", metavar="FILE", help="Write it to FILE; for a dataset, a folder."),
     ] = None,
 ) -> None:
-    """Show what a run found: quality with intervals, cost, latency, differences between systems."""
+    """Show what a run found. Quality with intervals, cost, latency, differences between systems."""
     import evals
 
     text = evals.report(*runs, format=output_format.value, output=output)

@@ -68,7 +68,7 @@ def build(
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Write questions about a collection's documents, each with a quote that was checked to stand there."""
+    """Write questions about a collection's documents. Each has a quote that was checked to stand there."""
     from rag.cli.show import print_json
 
     settings = _settings(read_config(config), budget, seed)

@@ -37,7 +37,11 @@ class ModeChoice(StrEnum):
 )
 def ingest(
     sources: Annotated[
-        list[str] | None, typer.Argument(help="Files, folders, globs, URLs.", metavar="SOURCE...")
+        list[str] | None,
+        typer.Argument(
+            help="Files, folders, globs, URLs: text, Markdown, HTML, PDF, DOCX, CSV, JSON, JSONL.",
+            metavar="SOURCE...",
+        ),
     ] = None,
     collection: CollectionOption = "",
     prune: Annotated[
@@ -87,7 +91,11 @@ def search(
     mode: Annotated[ModeChoice, typer.Option(help="How passages are found.")] = ModeChoice.HYBRID,
     where: Annotated[
         list[str] | None,
-        typer.Option("--where", metavar="KEY=VALUE", help="Only passages with this metadata."),
+        typer.Option(
+            "--where",
+            metavar="KEY=VALUE",
+            help="Only passages with this metadata, such as language, source or format; may be repeated.",
+        ),
     ] = None,
     as_json: JsonOption = False,
     config: ConfigOption = None,
@@ -121,7 +129,13 @@ def ask(
     collection: CollectionOption = "",
     provider: Annotated[
         str | None,
-        typer.Option("--provider", "-p", metavar="REF", help="vendor:model, local:smollm2-135m, extractive."),
+        typer.Option(
+            "--provider",
+            "-p",
+            metavar="REF",
+            help="vendor:model, local:smollm2-135m, extractive; by default the config's default_provider, "
+            "else local:smollm2-135m.",
+        ),
     ] = None,
     k: KOption = 8,
     as_json: JsonOption = False,
@@ -158,6 +172,9 @@ def _exit_for(completion: Completion) -> None:
     outcome = completion.outcome
     if not outcome.answered:
         reason = completion.error or "no reason given"
+        if outcome.infrastructure:
+            asked = f"{completion.provider}:{completion.model}"
+            reason = f"{reason.rstrip('.')}; 'ragassay providers check {asked}' tells more."
         print(f"ragassay: no answer ({outcome.value}): {reason}", file=sys.stderr)
         raise typer.Exit(4 if outcome.terminal else 1)
 

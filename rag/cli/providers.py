@@ -31,7 +31,7 @@ app.add_typer(providers, name="providers")
     "Examples: ragassay providers list; ragassay providers list --json",
 )
 def list_providers(as_json: JsonOption = False, config: ConfigOption = None) -> None:
-    """Show every provider: its address, its key's variable and whether it is set, the day of its price."""
+    """Show every provider. Its address, its key's variable and whether it is set, the day of its price."""
     from rag.cli.show import print_json, print_table
     from rag.providers import provider_refs
 
@@ -63,7 +63,7 @@ def check(
     as_json: JsonOption = False,
     config: ConfigOption = None,
 ) -> None:
-    """Make one tiny call that proves key, model, streaming and usage, and say what is wrong if it fails."""
+    """Make one tiny call, and say what is wrong if it fails. It proves key, model, streaming and usage."""
     from rag.aio import run
     from rag.cli.show import print_json
     from rag.providers.check import check_provider
@@ -94,7 +94,7 @@ def price(
     as_json: JsonOption = False,
     config: ConfigOption = None,
 ) -> None:
-    """Show what it costs to have FILE read once at each provider, the cheapest first."""
+    """Show what it costs to have FILE read once. At each provider, the cheapest first."""
     from rag.cli.show import print_json
     from rag.job import default_refs, document_of, job_prices
 

@@ -26,7 +26,7 @@ __all__ = [
     "progress_bar",
 ]
 
-_SNIPPET = 240
+_SNIPPET, _INDENT = 240, 4
 _running: list[Progress] = []
 
 
@@ -141,6 +141,7 @@ def print_table(
 
 def print_hits(result: SearchResult) -> None:
     """Print the hits of a search, best first, each with its place and a snippet."""
+    from rich.padding import Padding
     from rich.text import Text
 
     out = console()
@@ -158,7 +159,9 @@ def print_hits(result: SearchResult) -> None:
             Text.assemble((f"{rank:>2}  ", "bold"), (place, "cyan"), (f"  {hit.score:.3f} ({ranks})", "dim"))
         )
         snippet = " ".join(chunk.text.split())
-        out.print(Text("    " + snippet[:_SNIPPET] + ("..." if len(snippet) > _SNIPPET else "")))
+        if len(snippet) > _SNIPPET:
+            snippet = snippet[:_SNIPPET].rsplit(" ", 1)[0] + " ..."
+        out.print(Padding(Text(snippet), (0, 0, 0, _INDENT), expand=False))
 
 
 def print_answer_notes(answer: Answer) -> None:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ProviderRef", "find_vendor", "provider_refs", "resolve", "resolve_with_fallback", "split_ref"]
 
-_HINT = "'ragassay providers list' shows them."
+_HINT = "Write vendor:model, such as groq:openai/gpt-oss-20b; 'ragassay providers list' shows the vendors."
 _EMBEDDED = "local"
 _LANGCHAIN = "langchain"
 _EXTRACTIVE = "extractive"

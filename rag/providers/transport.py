@@ -7,6 +7,7 @@ for. Every reading is `time.perf_counter()`, taken when bytes arrive and before 
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -152,7 +153,9 @@ class Transport:
         except aiohttp.InvalidURL as exc:
             raise WireError(Outcome.BAD_REQUEST, f"not a usable base URL: {_place(url)}") from exc
         except aiohttp.ClientConnectorError as exc:
-            reason = exc.os_error.strerror or type(exc.os_error).__name__
+            # asyncio puts "Connect call failed" and the address in place of the system's own words.
+            code, words = exc.os_error.errno or 0, exc.os_error.strerror
+            reason = os.strerror(code) if code > 0 else words or type(exc.os_error).__name__
             raise WireError(Outcome.CONNECTION, f"cannot connect to {_place(url)}: {reason}") from exc
         except (aiohttp.ClientError, OSError) as exc:
             raise WireError(
