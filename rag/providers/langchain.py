@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
 
 from rag.core import Completion, Message, Outcome, Request, TextSink, Usage
@@ -103,6 +104,7 @@ class _Reading:
         self._text: list[str] = []
         self._whole: Any = None
         self._streamed = True
+        self._ended = False
 
     async def follow(self, chat: BaseChatModel, request: Request) -> None:
         from langchain_core.messages import AIMessageChunk
@@ -119,6 +121,7 @@ class _Reading:
                 self._text.append(text)
                 if self._on_text is not None:
                     self._on_text(text)
+        self._ended = True
         self.outcome = FINISHES.get(self._finish or "", Outcome.OK)
         if not self._text and getattr(self._whole, "tool_calls", None):
             self.outcome, self.error = Outcome.MALFORMED, "the model called a tool instead of answering"
@@ -139,13 +142,16 @@ class _Reading:
     def completion(self, model: str) -> Completion:
         about = getattr(self._whole, "response_metadata", None) or {}
         answered = about.get("model_name") or about.get("model")
+        usage = _usage(getattr(self._whole, "usage_metadata", None))
+        if not self._ended:  # counted so far, not in all
+            usage = replace(usage, output_tokens=None, reasoning_tokens=None)
         return Completion(
             text="".join(self._text),
             outcome=self.outcome,
             provider="langchain",
             model=model,
             timing=self.clock.timing(streamed=self._streamed),
-            usage=_usage(getattr(self._whole, "usage_metadata", None)),
+            usage=usage,
             finish_reason=self._finish,
             model_answered=answered if isinstance(answered, str) else None,
             request_id=getattr(self._whole, "id", None),

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from rag.core import Outcome
+from rag.core import Outcome, Usage
 from rag.errors import ConfigError, MissingDependencyError
 from rag.providers.langchain import LangChainProvider
 from tests.fakes.script import Behaviour
@@ -89,6 +89,22 @@ async def test_only_a_model_that_streams_has_a_time_to_first_token():
     assert not timing.streamed
     assert timing.ttft_s is None
     assert timing.total_s is not None
+
+
+async def test_tokens_counted_before_a_stream_broke_off_are_not_those_of_the_reply():
+    from langchain_core.language_models import FakeListChatModel
+    from langchain_core.messages import AIMessageChunk
+    from langchain_core.outputs import ChatGenerationChunk
+
+    class Broken(FakeListChatModel):
+        async def _astream(self, *_: object, **__: object) -> AsyncIterator[ChatGenerationChunk]:
+            counted = {"input_tokens": 9, "output_tokens": 1, "total_tokens": 10}
+            yield ChatGenerationChunk(message=AIMessageChunk(content="half", usage_metadata=counted))
+            raise ConnectionError("gone")
+
+    completion = await LangChainProvider(Broken(responses=[])).complete(ask())
+    assert (completion.outcome, completion.text) == (Outcome.STREAM_TRUNCATED, "half")
+    assert completion.usage == Usage(input_tokens=9)
 
 
 async def test_an_instance_without_usage():
