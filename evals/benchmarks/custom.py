@@ -8,7 +8,7 @@ from string import Template
 from typing import Any
 
 from evals.benchmarks.data import HUB_KEYS, open_data
-from evals.benchmarks.multiple_choice import letter_of
+from evals.benchmarks.multiple_choice import letter_of, options_of
 from evals.benchmarks.rows import BadRows, kept_columns, refuse_keys, stratified
 from evals.core import Sample, SampleSet
 from evals.metrics.choices import letters
@@ -116,7 +116,7 @@ def _sample(row: Any, number: int, template: str, benchmark: str) -> Sample:
     """Return the sample in `row`; ValueError says what is wrong with it."""
     if not isinstance(row, Mapping):
         raise ValueError("no columns with names; CSV needs a header row with 'question'")  # noqa: TRY004  # a bad row, not a bad argument
-    choices = tuple(str(choice) for choice in _list(row.get("choices")))
+    choices = tuple(str(choice) for choice in options_of(row.get("choices") or ()))
     if len(choices) > len(letters(len(choices))):
         raise ValueError(f"{len(choices)} choices, more than there are letters")
     lettered = "\n".join(f"{a}. {b}" for a, b in zip(letters(len(choices)), choices, strict=True))

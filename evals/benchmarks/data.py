@@ -22,6 +22,7 @@ HUB_KEYS = ("split", "subset", "revision")
 
 _SUFFIXES = (".csv", ".json", ".jsonl", ".parquet")
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+_SHARD = re.compile(r"-\d{5}-of-\d{5}$")
 _HUB_TIMEOUT_S = 3.0
 _PREFERRED = ("test", "validation", "val")
 
@@ -84,15 +85,18 @@ def open_data(spec: BenchmarkConfig, config: Config, revisions: Mapping[str, str
 
 
 class _Folder:
-    """`DATA/SPLIT/SUBJECT_*.csv`, or `DATA/SPLIT.csv`, or the hub's `DATA/SPLIT-00000-of-00001.parquet`."""
+    """`DATA/SPLIT/SUBJECT_*.csv`, or `DATA/SPLIT.csv`, or the hub's files, `SPLIT-00000-of-00001.parquet`.
+
+    A file that is named as the hub's is of the split in its name, in a folder of DATA too.
+    """
 
     def __init__(self, path: Path) -> None:
         self.name = str(path)
         self._files: dict[str, list[Path]] = {}
         for file in sorted(path.rglob("*")):
             if file.suffix.lower() in _SUFFIXES and len(file.relative_to(path).parts) <= 2:
-                own = re.sub(r"-\d{5}-of-\d{5}$", "", file.stem)
-                split = own if file.parent == path else file.parent.name
+                own = _SHARD.sub("", file.stem)
+                split = own if file.parent == path or own != file.stem else file.parent.name
                 self._files.setdefault(split, []).append(file)
         if not self._files:
             raise ConfigError(f"{path} holds no file that ends in {', '.join(_SUFFIXES)}.")
@@ -105,6 +109,12 @@ class _Folder:
         if split not in self._files:
             raise UnknownNameError("split", split, self._files, f"(in {self.name})")
         files = self._files[split]
+        folders = [folder.name for folder in dict.fromkeys(file.parent for file in files)]
+        if len(folders) > 1:
+            raise ConfigError(
+                f"{self.name} holds split {split!r} in several folders: {', '.join(folders[:5])}"
+                f"{', ...' if len(folders) > 5 else ''}; give one of them as 'data:'."
+            )
         rows = ((_subject(file, split), place, row) for file in files for place, row in read_rows(file, bad))
         return Split(name=split, rows=rows, sha256=files_sha256(files))
 
@@ -210,7 +220,7 @@ def _hub_problem(name: str) -> str | None:
 
 def _subject(file: Path, split: str) -> str | None:
     """Return the subject that `anatomy_val.csv` is named for; None for a file named for its split."""
-    stem = re.sub(r"-\d{5}-of-\d{5}$", "", file.stem)
+    stem = _SHARD.sub("", file.stem)
     if stem == split:
         return None
     return re.sub(r"_(test|val|validation|dev|train)$", "", stem)

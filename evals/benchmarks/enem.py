@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from evals.benchmarks.multiple_choice import Excluded, Item, MultipleChoice, letter_of
+from evals.benchmarks.multiple_choice import Excluded, Item, MultipleChoice, letter_of, options_of
 
 __all__ = ["ENEM"]
 
@@ -46,9 +46,9 @@ class ENEM(MultipleChoice):
         options = row.get("options") if "options" in row else row.get("alternatives")
         if not options:
             raise Excluded("options are images")
-        if len(str(label).strip()) > 1:  # "ANULADO"
+        if label is not None and len(str(label).strip()) > 1:  # "ANULADO"
             raise Excluded("nullified by the examiners")
-        choices = tuple(str(option).strip() for option in options)
+        choices = tuple(str(option).strip() for option in options_of(options))
         if len(choices) != _OPTIONS:
             raise ValueError(f"{len(choices)} options where {_OPTIONS} are expected")
         return Item(

@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
-from evals.benchmarks.multiple_choice import MAX_OPTIONS, Item, MultipleChoice, item_text, letter_of
+from evals.benchmarks.multiple_choice import (
+    MAX_OPTIONS,
+    Item,
+    MultipleChoice,
+    item_text,
+    letter_of,
+    options_of,
+)
 from evals.core import Sample
 from evals.metrics.choices import letters
 
@@ -54,7 +61,8 @@ class MMLU(MultipleChoice):
         if isinstance(row, Mapping):
             lowered = {str(key).strip().lower(): value for key, value in row.items()}
             question, answer, subject = lowered.get("question"), lowered.get("answer"), lowered.get("subject")
-            choices = lowered.get("choices", lowered.get("options")) or _columns(lowered)
+            given = lowered.get("choices", lowered.get("options"))
+            choices = options_of(given) if given else _columns(lowered)
         else:
             question, *choices, answer = row if len(row) >= _CELLS else ("", None)
             subject = None

@@ -30,7 +30,7 @@ class MMLUPro(MultipleChoice):
     shots_split = "validation"
 
     def item(self, row: Any) -> Item:
-        """Return the item in a row; options that are `N/A` only fill the list and are left out."""
+        """Return the item in a row; options that are `N/A` only fill the list's end and are left out."""
         if not isinstance(row, Mapping):
             raise ValueError("no columns with names")  # noqa: TRY004  # a bad row, not a bad argument
         question, options = row.get("question"), row.get("options")
@@ -38,7 +38,9 @@ class MMLUPro(MultipleChoice):
             raise ValueError("no 'question'")
         if not isinstance(options, Sequence) or isinstance(options, str):
             raise ValueError("no list of 'options'")  # noqa: TRY004
-        choices = tuple(str(option) for option in options if str(option) != "N/A")
+        choices = tuple(map(str, options))
+        while choices and choices[-1] == "N/A":
+            choices = choices[:-1]
         if not 2 <= len(choices) <= MAX_OPTIONS:
             raise ValueError(f"{len(choices)} options where two to {MAX_OPTIONS} are expected")
         solution = str(row.get("cot_content") or "").removeprefix(_COT).strip()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
@@ -18,7 +20,7 @@ from rag.config import BenchmarkConfig, Config
 from rag.core import Chunk, Message, Request, Settings
 from rag.errors import ConfigError, UnknownNameError
 
-__all__ = ["MAX_OPTIONS", "Excluded", "Item", "MultipleChoice", "item_text", "letter_of"]
+__all__ = ["MAX_OPTIONS", "Excluded", "Item", "MultipleChoice", "item_text", "letter_of", "options_of"]
 
 MAX_OPTIONS = 10
 _SHOTS = 5
@@ -225,6 +227,21 @@ def item_text(sample: Sample) -> str:
     """Return the question with its options, each on a line after its letter."""
     lettered = zip(letters(len(sample.choices)), sample.choices, strict=True)
     return "\n".join([sample.question.strip(), *(f"{letter}. {choice}" for letter, choice in lettered)])
+
+
+def options_of(value: Any) -> Sequence[Any]:
+    """Return the options that a row holds: a list, or the JSON list in a cell of CSV.
+
+    Raises:
+        ValueError: it is none; the letters of a text are no options.
+    """
+    found = value
+    if isinstance(value, str):
+        with suppress(ValueError):
+            found = json.loads(value)
+    if not isinstance(found, list | tuple):
+        raise ValueError(f"the options should be a list, not {str(value)[:40]!r}")  # noqa: TRY004  # a bad row, not a bad argument
+    return found
 
 
 def letter_of(answer: Any, options: int) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from evals.benchmarks.multiple_choice import Excluded, Item, MultipleChoice, letter_of
+from evals.benchmarks.multiple_choice import Excluded, Item, MultipleChoice, letter_of, options_of
 
 __all__ = ["OAB"]
 
@@ -55,7 +55,7 @@ class OAB(MultipleChoice):
             raise Excluded("nullified by the examiners")
         choices = row.get("choices")
         texts = choices.get("text") if isinstance(choices, Mapping) else choices
-        options = tuple(str(text).strip() for text in texts or ())
+        options = tuple(str(text).strip() for text in options_of(texts or ()))
         if len(options) != _OPTIONS:
             raise ValueError(f"{len(options)} choices where {_OPTIONS} are expected")
         return Item(

@@ -47,6 +47,9 @@ def recorded_replies(system: System, spec: RunSpec) -> tuple[list[Reply], tuple[
         named = row.get("benchmark")
         found = [s for s in samples.get(identity, ()) if named in (None, s.benchmark)]
         unknown += not found
+        if any((sample.benchmark, sample.id, repeat) in replies for sample in found):
+            bad.add(place, f"id {identity!r} was used before")
+            continue
         for sample in found:
             if repeat < spec.config.repeats:
                 replies[sample.benchmark, sample.id, repeat] = system.reply(
@@ -96,7 +99,7 @@ def _read(row: Any, system: System) -> tuple[str, int, Completion, tuple[Chunk, 
         attempts=0,
     )
     contexts = row.get("contexts")
-    if isinstance(contexts, str):
+    if isinstance(contexts, str | Mapping):
         contexts = [contexts]
     passages = None if contexts is None else tuple(passage_of(context) for context in contexts)
     return str(row["id"]), repeat, completion, passages

@@ -234,6 +234,39 @@ def test_the_hubs_columns_in_jsonl_and_parquet(tmp_path: Path) -> None:
         assert [s.targets[0] for s in found] == ["A", "B", "C", "D", "A", "B"]
 
 
+def test_a_copy_of_a_hubs_repository(tmp_path: Path) -> None:
+    """Its files lie in folders that are no splits: `data`, or one a subset."""
+    pyarrow = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    def write(folder: str, split: str, number: int) -> None:
+        rows = [{"question": f"{split} {n}?", "choices": ["a", "b"], "answer": 0} for n in range(number)]
+        (tmp_path / folder).mkdir(parents=True, exist_ok=True)
+        path = tmp_path / folder / f"{split}-00000-of-00001.parquet"
+        parquet.write_table(pyarrow.Table.from_pylist(rows), path)
+
+    write("one/data", "test", 6)
+    write("one/data", "dev", 2)
+    found = load(tmp_path, name="mmlu", data="one").samples
+    assert [s.question for s in found] == [f"test {n}?" for n in range(6)]
+    assert {len(s.shots) for s in found} == {2}
+    for subset in ("all", "law"):
+        write(f"several/{subset}", "test", 3)
+    with pytest.raises(ConfigError, match="'test' in several folders: all, law; give one of them"):
+        load(tmp_path, name="mmlu", data="several")
+    assert len(load(tmp_path, name="mmlu", data="several/law").samples) == 3
+
+
+def test_options_are_a_list_or_the_json_of_one(tmp_path: Path) -> None:
+    """Read letter by letter, a text of two to ten characters would be as many options."""
+    rows = [f'"Q{n}?","[""left"", 4]",B' for n in range(20)] + ['"Q?","left, or",1']
+    (tmp_path / "x.csv").write_text("\n".join(["question,choices,answer", *rows, ""]))
+    for name in ("mmlu", "custom"):
+        found = load(tmp_path, name=name, data="x.csv")
+        assert {(s.choices, s.targets) for s in found.samples} == {(("left", "4"), ("B",))}
+        assert "line 22: the options should be a list, not 'left, or'" in found.warnings[0]
+
+
 def test_the_prompt_is_the_fields_own(tmp_path: Path) -> None:
     write_mmlu(tmp_path / "m")
     sample = load(tmp_path, name="mmlu", data="m", shots=1, subjects=["world_history"]).samples[0]

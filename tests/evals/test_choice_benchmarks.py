@@ -86,6 +86,12 @@ def test_ten_options_are_asked_after_worked_examples(tmp_path: Path) -> None:
     assert text.endswith("I. 30\nAnswer: Let's think step by step.")
 
 
+def test_an_option_na_among_others_keeps_its_letter(tmp_path: Path) -> None:
+    write_rows(tmp_path / "t.jsonl", pro(1, options=["1", "N/A", "2", "N/A"], answer="C"))
+    (sample,) = load(tmp_path, name="mmlu_pro", data="t.jsonl", shots=0).samples
+    assert (sample.choices, sample.targets) == (("1", "N/A", "2"), ("C",))
+
+
 def test_letters_alone_are_asked_without_reasoning(tmp_path: Path) -> None:
     write_pro(tmp_path)
     spec = {"name": "mmlu_pro", "data": ".", "shots": 1, "mode": "logprob"}
@@ -105,6 +111,12 @@ def test_bad_rows_of_mmlu_pro_are_named(tmp_path: Path) -> None:
 
 
 # ---------------------------------------------------------------- ENEM
+
+
+def test_a_question_without_a_key_is_no_nullified_one(tmp_path: Path) -> None:
+    write_rows(tmp_path / "e.jsonl", *[enem(n) for n in range(1, 20)], enem(20, label=None))
+    (warning, *_) = load(tmp_path, name="enem", data="e.jsonl", shots=0).warnings
+    assert "line 20: no answer" in warning
 
 
 def test_items_that_need_an_image_are_left_out_and_counted(tmp_path: Path) -> None:

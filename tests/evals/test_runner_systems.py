@@ -193,6 +193,19 @@ def test_a_recorded_row_with_a_number_that_is_none_is_named(tmp_path: Path, give
         evals.run(run_config(tmp_path, "", systems=systems), out=tmp_path / "run")
 
 
+def test_an_answer_that_was_recorded_twice_is_named(tmp_path: Path) -> None:
+    write_questions(tmp_path / "questions.jsonl", 20)
+    rows = [{"id": f"q{n:04}", "answer": str(n)} for n in range(20)] + [{"id": "q0000", "answer": "other"}]
+    rows[1]["contexts"] = {"text": "One.", "source": "a.md"}  # type: ignore[assignment]
+    (tmp_path / "answers.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    systems = [{"name": "prod", "recorded": "answers.jsonl"}]
+    evals.run(run_config(tmp_path, "", systems=systems), out=tmp_path / "run")
+    assert records_of(tmp_path / "run")["prod", "q0000", 0].answer == "0"
+    folder = RunFolder.open(tmp_path / "run")
+    assert "line 21: id 'q0000' was used before" in folder.read()["warnings"][0]
+    assert [p.text for p in ContextStore(folder).passages("docqa", "q0001", "own:prod:0")] == ["One."]
+
+
 def test_a_sample_without_a_recorded_answer_is_missing_and_not_wrong(tmp_path: Path) -> None:
     write_questions(tmp_path / "questions.jsonl", 4)
     (tmp_path / "answers.jsonl").write_text('{"id": "q0000", "answer": "0"}\n')
