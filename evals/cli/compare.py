@@ -25,7 +25,7 @@ MetricOption = Annotated[
     epilog="Examples: ragassay eval compare runs/tonight; ragassay eval compare runs/yesterday runs/today"
 )
 def compare(runs: RunsArgument, as_json: JsonOption = False) -> None:
-    """Compare the systems of a run in pairs, or two runs. The older run is given first; regressions come first."""
+    """Compare the systems of a run in pairs, or two runs. Give the older first; regressions come first."""
     import evals
     from evals.reporting import build
     from evals.reporting.as_json import comparison_to_json

@@ -95,7 +95,7 @@ def run(
     unsafe: UnsafeOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Ask every sample of every system and score the replies. Each is journalled first; a table shows them."""
+    """Ask every sample of every system and score the replies. Each is journalled before it is scored."""
     import evals
     from evals.sandbox import unsafe_local_code
     from rag.cli.show import print_json

@@ -74,7 +74,7 @@ def test_a_long_passage_is_shown_indented_and_cut_between_words(
     place, *snippet = in_process("search", "tokenization", "-c", "long").stdout.splitlines()
     assert place.startswith(" 1  long.md")
     assert len(snippet) > 2
-    assert all(line.startswith("    t") or line.startswith("    m") for line in snippet)
+    assert all(line.startswith(("    t", "    m")) for line in snippet)
     assert snippet[-1].rstrip().endswith(("tokenization ...", "matters ..."))
     assert in_process("collections", "drop", "long", "--yes").exit_code == 0
 
