@@ -21,6 +21,7 @@ from rag.text import content_words, fold, sentence_spans, words
 __all__ = ["CitationFilter", "ParsedAnswer", "read_answer"]
 
 _CITATION_LINE = re.compile(r"^\s*(?:[-*•]\s*)?\[(\d{1,3})\]\s*[:\-–—]?\s*[\"“„«](.+?)[\"”“»]\s*[.;,]?\s*$")
+_NEXT_ON_LINE = re.compile(r"[\"”“»]\s*[.;,]?\s*\[(\d{1,3})\]\s*[:\-–—]?\s*[\"“„«]")
 _COULD_BE_CITATION = re.compile(
     r"^\s*(?:[-*•]\s*)?(?:\[(?:\d{0,3}(?:\](?:\s*[:\-–—]?\s*(?:[\"“„«].*)?)?)?)?)?$"
 )
@@ -50,12 +51,12 @@ def read_answer(text: str, passages: Sequence[Chunk]) -> ParsedAnswer:
         One Citation per distinct (marker, quote), and one per marker of the text that has no quote, aligned
         with the words of the sentence it stands in. `[9]` of three passages gives a citation with no chunk.
     """
-    lines, quotes = [], []
+    lines: list[str] = []
+    quotes: list[tuple[int, str]] = []
     for line in text.splitlines():
-        quote = _quote_of(line)
-        if quote:
-            quotes.append(quote)
-        else:
+        held = _quotes_of(line)
+        quotes += held
+        if not held:
             lines.append(line)
     shown = "\n".join(lines).strip()
     if not shown:
@@ -106,10 +107,9 @@ class CitationFilter:
             self._shows = True
 
     def _end_of_line(self) -> None:
-        quote = _quote_of(self._line)
-        if quote:
-            self._quotes.append(quote)
-        else:
+        quotes = _quotes_of(self._line)
+        self._quotes += quotes
+        if not quotes:
             self._pass_on()
             self._newlines += "\n"
         self._line, self._passed = "", 0
@@ -123,10 +123,13 @@ class CitationFilter:
             self._shows = self._shows or not fresh.isspace()
 
 
-def _quote_of(line: str) -> tuple[int, str] | None:
-    """Return the marker and the words of a citation line."""
+def _quotes_of(line: str) -> list[tuple[int, str]]:
+    """Return the markers and the words of a citation line, which should hold one of each."""
     found = _CITATION_LINE.match(line)
-    return (int(found[1]), found[2].strip()) if found else None
+    if not found:
+        return []
+    parts = [found[1], *_NEXT_ON_LINE.split(found[2])]
+    return [(int(marker), quote.strip()) for marker, quote in zip(parts[::2], parts[1::2], strict=True)]
 
 
 def _in_a_line(quotes: Sequence[tuple[int, str]]) -> str:

@@ -129,6 +129,17 @@ def test_links_are_not_markers() -> None:
     assert read_answer("See [1](https://example.org).", [GROQ]).citations == ()
 
 
+def test_two_quotes_on_a_line_are_two_citations() -> None:
+    answer = read_answer(
+        'Both [1][2].\n[1] "Groq was founded in 2016"; [2] "Grok is a chatbot".', [GROQ, GROK]
+    )
+    assert answer.text == "Both [1][2]."
+    assert [(c.marker, c.quote, c.verified) for c in answer.citations] == [
+        (1, "Groq was founded in 2016", True),
+        (2, "Grok is a chatbot", True),
+    ]
+
+
 def test_citation_lines_alone_become_the_answer() -> None:
     answer = read_answer('[1] "Groq was founded in 2016"', [GROQ])
     assert answer.text == "Groq was founded in 2016 [1]"
@@ -205,7 +216,20 @@ def test_streaming_shows_what_the_parsed_answer_shows(sizes: list[int]) -> None:
     assert "".join(shown).strip() == read_answer(REPLY, [GROQ, GROK]).text
 
 
-PARTS = ["Fast [1].", "[1]", ' "Groq was"', '[2] "Grok"', "\n", "\r\n", "\r", "\u2028", " ", "- ", "[x]"]
+PARTS = [
+    "Fast [1].",
+    "[1]",
+    ' "Groq was"',
+    ' "a" [2] "b"',
+    '[2] "Grok"',
+    "\n",
+    "\r\n",
+    "\r",
+    "\u2028",
+    " ",
+    "- ",
+    "[x]",
+]
 
 
 @given(st.lists(st.sampled_from(PARTS), max_size=12).map("".join), st.lists(st.integers(1, 9), max_size=20))
