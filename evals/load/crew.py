@@ -87,7 +87,7 @@ class Alone:
 class Several:
     """Child processes, each with its own event loop and connections; started once, used for every leg.
 
-    Each gets every n-th request, its share of the users and, of the money left, an equal part.
+    Each gets its share of the users or arrivals and, of the money left, an equal part.
 
     Raises:
         ProviderFailedError: a child ended before it was ready.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from evals.load.client import BudgetSpentError, Client
 from evals.load.prompts import Prompts
@@ -31,15 +31,15 @@ class Leg:
     chars_per_token: float
 
     def share(self, part: int, parts: int) -> Leg:
-        """Return what process `part` of `parts` does of this leg: every `parts`-th request."""
-        users = self.users // parts + (part < self.users % parts)
-        return Leg(
-            numbers=self.numbers[part::parts],
-            users=users,
-            arrivals=None if self.arrivals is None else self.arrivals[part::parts],
-            start=self.start,
-            chars_per_token=self.chars_per_token,
-        )
+        """Return what process `part` of `parts` does of this leg: every `parts`-th arrival, or user.
+
+        Each user has as many requests; a process without a user has none.
+        """
+        if self.arrivals is not None:
+            return replace(self, numbers=self.numbers[part::parts], arrivals=self.arrivals[part::parts])
+        users = range(part, self.users, parts)
+        numbers = (n for at, n in enumerate(self.numbers) if at % self.users in users)
+        return replace(self, numbers=tuple(numbers), users=len(users))
 
 
 @dataclass(kw_only=True)

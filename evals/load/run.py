@@ -153,7 +153,7 @@ class Run:
                         level=level,
                         shots=tuple(sorted(tally.shots, key=lambda shot: shot.number)),
                         load=tally.load or ClientLoad(cpu_share=0.0, lag_p95_ms=0.0),
-                        processes=self._crew.size,
+                        processes=min(self._crew.size, level.concurrency or self._crew.size),
                         warmup=warmed,
                         stopped=tally.stopped,
                     )

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from evals.load.client import _allow_open_files as allow_open_files
+from evals.load.drive import Leg
 from evals.load.figures import figures_of
 from evals.load.plan import LoadPlan
 from evals.load.run import LevelResult, LoadResult, Run
@@ -192,6 +193,16 @@ def test_processes_share_the_requests_and_their_figures_are_merged(
     figures = figures_of(level.shots)
     assert figures.max_in_flight == server.counters.max_in_flight == 6
     assert figures.requests_per_s > 1.2 * 3 / 0.06, "the two ran at the same time"
+
+
+@pytest.mark.parametrize(("users", "parts"), [(1, 2), (3, 8), (5, 2), (6, 2)])
+def test_no_request_is_lost_where_processes_and_users_do_not_match(users: int, parts: int) -> None:
+    leg = Leg(numbers=tuple(range(60)), users=users, chars_per_token=4.0)
+    shares = [leg.share(part, parts) for part in range(parts)]
+    assert sum(share.users for share in shares) == users
+    assert sorted(number for share in shares for number in share.numbers) == [*leg.numbers]
+    for share in shares:  # each user has as much to do as any other
+        assert len(share.numbers) == share.users * 60 // users
 
 
 def test_a_measuring_process_that_ends_in_the_middle_of_a_line_is_told(
