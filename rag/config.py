@@ -262,7 +262,7 @@ class Config(_Section):
 
     def path(self, value: str | Path) -> Path:
         """Return `value` as an absolute path, relative ones taken from the config file's folder."""
-        return (self.folder / Path(value).expanduser()).resolve()
+        return (self.folder / _expanded(value)).resolve()
 
     def home_dir(self) -> Path:
         """Where indexes, runs and the embedding cache live: RAGASSAY_HOME, else `home:`, else the default."""
@@ -300,10 +300,17 @@ def cache_dir() -> Path:
     return _env_dir("RAGASSAY_CACHE", "user_cache_path")
 
 
+def _expanded(path: str | Path) -> Path:
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as exc:
+        raise ConfigError(f"{path}: there is no such user; give the whole path.") from exc
+
+
 def _env_dir(variable: str, default: str) -> Path:
     given = os.environ.get(variable)
     if given:
-        return Path(given).expanduser().resolve()
+        return _expanded(given).resolve()
     import platformdirs
 
     path: Path = getattr(platformdirs, default)("ragassay", appauthor=False)
@@ -320,7 +327,7 @@ def load_config(path: Path | str | None = None) -> Config:
     path = path or os.environ.get("RAGASSAY_CONFIG") or None
     if path is None:
         return Config(folder=Path.cwd())
-    path = Path(path).expanduser()
+    path = _expanded(path)
     return parse_config(_read_yaml(path), folder=path.resolve().parent, where=str(path))
 
 

@@ -151,10 +151,16 @@ def _servers(config: Config) -> Iterator[Finding]:
 
     silent = []
     for ref in provider_refs(config):
-        parts = urlsplit(ref.base_url or "")
+        try:
+            parts = urlsplit(ref.base_url or "")
+            port = parts.port or 80
+        except ValueError as exc:
+            fix = "write it in the config as http://HOST:PORT/v1"
+            yield Finding(topic="server", ok=False, what=f"{ref.name}: {ref.base_url}: {exc}", fix=fix)
+            continue
         if parts.hostname not in _HERE:
             continue
-        if _listens(parts.hostname, parts.port or 80):
+        if _listens(parts.hostname, port):
             what = f"{ref.name}: something listens at {ref.base_url}; 'ragassay providers check {ref.name}'"
             yield Finding(topic="server", ok=True, what=what)
         else:

@@ -35,6 +35,22 @@ def test_a_home_that_is_a_file_costs_a_line(tmp_path: Path, monkeypatch: pytest.
     assert [(home.ok, "is no folder" in home.what) for home in homes] == [(False, True)]
 
 
+def test_a_home_of_no_user_costs_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAGASSAY_HOME", "~no-such-user/home")
+    done = in_process("collections", "list")
+    assert done.exit_code == 2
+    assert "~no-such-user/home: there is no such user" in done.stderr
+
+
+@pytest.mark.parametrize("url", ["http://localhost:abc/v1", "http://[::1/v1"])
+def test_the_doctor_names_an_address_that_is_none(url: str) -> None:
+    config = parse_config({"providers": {"lab": {"base_url": url}}}, folder=Path())
+    (found,) = [finding for finding in examine(config) if "lab: http" in finding.what]
+    assert found.ok is False
+    assert url in found.what
+    assert "http://HOST:PORT" in found.fix
+
+
 @pytest.mark.parametrize("error", [OSError("odd"), TimeoutError(), ConnectionResetError(104, "reset")])
 def test_any_error_of_the_system_costs_a_line(monkeypatch: pytest.MonkeyPatch, error: OSError) -> None:
     def fail(*_: object) -> None:
