@@ -18,6 +18,7 @@ __all__ = [
     "Table",
     "bca_interval",
     "clustered_error",
+    "combined_interval",
     "holm",
     "mcnemar_p",
     "minimum_detectable",
@@ -107,6 +108,24 @@ def t_interval(mean: float, error: float, groups: float, confidence: float = 0.9
     return mean - half, mean + half
 
 
+def combined_interval(parts: Sequence[Estimate]) -> tuple[float, float] | tuple[None, None]:
+    """Return the interval of the mean of independent means from the interval of each.
+
+    The squares of the distances from each mean to its bound are added up, below and above by themselves (Zou
+    and Donner 2008, Statistics in Medicine 27:1693). Standard errors would take a benchmark in which all is
+    right for certain: with ten samples of it, 69 % instead of 95 % of the intervals cover. None where one of
+    them has no interval.
+    """
+    below = above = 0.0
+    for part in parts:
+        if part.low is None or part.high is None:
+            return None, None
+        below += (part.mean - part.low) ** 2
+        above += (part.high - part.mean) ** 2
+    mean = math.fsum(part.mean for part in parts) / len(parts)
+    return mean - math.sqrt(below) / len(parts), mean + math.sqrt(above) / len(parts)
+
+
 def overall_error(parts: Sequence[Estimate]) -> tuple[float, float] | None:
     """Return the standard error of the mean of independent means, and the number of groups it is worth.
 
@@ -125,7 +144,7 @@ def overall_error(parts: Sequence[Estimate]) -> tuple[float, float] | None:
 def overall_interval(
     parts: Sequence[Estimate], bounds: tuple[float, float], confidence: float = 0.95
 ) -> tuple[float, float] | tuple[None, None]:
-    """Return Student's interval of the mean of independent means, none as `overall_error`.
+    """Return Student's interval of the mean of independent differences, none as `overall_error`.
 
     Of one alone it is the interval that it has. None reaches beyond `bounds`, as no value does.
     """

@@ -12,7 +12,7 @@ from evals.reporting.data import RunData
 from evals.reporting.model import MetricResult, Quality
 from evals.reporting.part import CONFIDENCE, RESAMPLES, Part, leading_parts
 from evals.resampling import Resampler
-from evals.stats import Estimate, Table, overall_interval
+from evals.stats import Estimate, Table, combined_interval
 
 __all__ = ["per_correct", "qualities"]
 
@@ -33,7 +33,7 @@ def _quality(names: tuple[str, ...], results: Sequence[MetricResult]) -> Quality
     bounds = [result.mean_if_missing_wrong for result in results if result.mean_if_missing_wrong is not None]
     if not estimates or len(estimates) < len(names):
         return None
-    low, high = overall_interval(estimates, (0.0, 1.0), CONFIDENCE)
+    low, high = combined_interval(estimates)
     return Quality(
         metrics=names,
         mean=fmean(estimate.mean for estimate in estimates),

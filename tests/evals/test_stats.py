@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 import statsmodels.api as sm
@@ -17,6 +19,7 @@ from evals.stats import (
     Estimate,
     bca_interval,
     clustered_error,
+    combined_interval,
     holm,
     mcnemar_p,
     minimum_detectable,
@@ -326,6 +329,29 @@ def test_the_interval_over_benchmarks_is_welchs() -> None:
     assert found == pytest.approx((expected.low / 2, expected.high / 2), abs=1e-9)
     alone = _estimate(ours)
     assert overall_interval([alone], (0.0, 1.0)) == (alone.low, alone.high)
+
+
+def test_the_interval_over_benchmarks_is_made_of_theirs() -> None:
+    few, many = _estimate(np.ones(10)), _estimate(np.tile([0.0, 1.0], 100))
+    low, high = (sp.binomtest(k, n).proportion_ci(method="wilson") for k, n in ((10, 10), (100, 200)))
+    below = math.hypot(1 - low.low, 0.5 - high.low) / 2
+    above = math.hypot(1 - low.high, 0.5 - high.high) / 2
+    assert combined_interval([few, many]) == pytest.approx((0.75 - below, 0.75 + above), abs=1e-9)
+    assert combined_interval([few]) == pytest.approx((few.low, few.high))
+    alone = _estimate(np.array([1.0]))
+    assert combined_interval([few, alone]) == (None, None)
+
+
+def test_a_benchmark_all_right_by_luck_does_not_narrow_the_interval_over_all() -> None:
+    rng = np.random.default_rng(5)
+    held = 0
+    for _ in range(400):
+        parts = [_estimate((rng.random(n) < share).astype(float)) for n, share in ((10, 0.9), (28, 0.5))]
+        low, high = combined_interval(parts)
+        assert low is not None
+        assert high is not None
+        held += low <= 0.7 <= high
+    assert 0.92 <= held / 400 <= 0.98
 
 
 def test_a_benchmark_of_one_sample_leaves_no_interval_over_all() -> None:
