@@ -183,6 +183,8 @@ def finish(result: RunResult, *, as_json: bool = False, page: Path | None = None
         if result.gates:
             kept = sum(verdict.passed for verdict in result.gates)
             print(f"gates:      {kept} of {len(result.gates)} kept, {result.folder / 'junit.xml'}")
+        if any(totals.missing for totals in result.systems.values()):
+            print(f"resume:     ragassay eval resume {result.folder}")
         how = f"ragassay eval report {result.folder} --format html -o report.html"
         print(f"report:     {page.resolve() if page else how}")
     if result.exit_code:

@@ -29,5 +29,7 @@ def test_each_failed_item_is_named_up_to_twenty(tmp_path: Path) -> None:
         assert len(named) == 20
         assert ", mock: server_error: " in named[0]
         assert "and 2 more failures" in done.stderr
+        assert f"resume:     ragassay eval resume {tmp_path / 'r'}\n" in done.stdout
         done = CliRunner().invoke(app, ["eval", "resume", str(tmp_path / "r"), "--budget", "2"])
         assert done.exit_code == 0, done.output
+        assert "resume:" not in done.stdout
