@@ -2,8 +2,8 @@
 
 Nothing of the wire formats tells it: `echo` returns no log probabilities of the prompt, and a grammar that
 allows one text alone may spell it with other tokens. So each token of a continuation is forced in a call of
-its own, by a bias; the log probability that comes back is the model's own, before the bias. The server keeps
-the prompt's state between the calls.
+its own, by a bias, unless it was among the likeliest alternatives to another; the log probability that comes
+back is the model's own, before the bias. The server keeps the prompt's state between the calls.
 """
 
 from __future__ import annotations
@@ -21,7 +21,11 @@ from rag.providers.transport import Clock, Transport, WireError
 __all__ = ["LikelihoodWire"]
 
 _FORCE = 10_000.0
+_LIKELIEST = 256  # told at no cost: the letters of a question are mostly among them
 _ALL = 1_000_000  # more than any vocabulary
+
+# Log probabilities by the tokens before, then by token: options begin alike.
+_Known = dict[tuple[int, ...], dict[int, float]]
 
 
 class LikelihoodWire:
@@ -52,6 +56,7 @@ class LikelihoodWire:
         """Score `request.continuations`; what goes wrong becomes the Completion's outcome."""
         clock = Clock()
         found: list[TokenLogprob] = []
+        known: _Known = {}
         tokens = 0
         outcome, error = Outcome.OK, None
         try:
@@ -63,7 +68,7 @@ class LikelihoodWire:
                     ids = await self._continuation(prompt, start, text, clock)
                     total = 0.0
                     for place, token in enumerate(ids):
-                        total += await self._logprob([*start, *ids[:place]], token, clock)
+                        total += await self._logprob([*start, *ids[:place]], token, clock, known)
                     found.append(TokenLogprob(token=text, logprob=total))
                     tokens += len(ids)
         except TimeoutError:
@@ -100,22 +105,22 @@ class LikelihoodWire:
             raise WireError(Outcome.BAD_REQUEST, f"the continuation {text!r} adds no token to the prompt")
         return added
 
-    async def _logprob(self, before: Sequence[int], token: int, clock: Clock) -> float:
-        said = await self._forced(before, token, clock, n_probs=1)
-        if said is None:
+    async def _logprob(self, before: Sequence[int], token: int, clock: Clock, known: _Known) -> float:
+        told = known.setdefault(tuple(before), {})
+        if token not in told:
+            told.update(await self._forced(before, token, clock, n_probs=_LIKELIEST))
+        if token not in told:
             # The token ends inside a character, of which the server tells nothing: it is looked up among all
             # the alternatives to a token that it does tell of.
-            said = await self._forced(before, before[0], clock, n_probs=_ALL)
-            others = said["top_logprobs"] if said is not None else ()
-            said = next((item for item in others if item["id"] == token), None)
-        if said is None or said["id"] != token:
+            told.update(await self._forced(before, before[0], clock, n_probs=_ALL))
+        if token not in told:
             raise WireError(Outcome.MALFORMED, f"the server did not tell the probability of token {token}")
-        return float(said["logprob"])
+        return told[token]
 
     async def _forced(
         self, before: Sequence[int], token: int, clock: Clock, *, n_probs: int
-    ) -> dict[str, Any] | None:
-        """Return what the server tells of the token that it was made to write; None for nothing."""
+    ) -> dict[int, float]:
+        """Return what is told of the token that the server was made to write, and of the likeliest ones."""
         body = {
             "prompt": before,
             "n_predict": 1,
@@ -126,8 +131,8 @@ class LikelihoodWire:
             "response_fields": ["completion_probabilities"],
         }
         reply = await self._post("/completion", body, clock)
-        told: list[dict[str, Any]] = reply.get("completion_probabilities") or []
-        return told[0] if told else None
+        told = reply.get("completion_probabilities") or []
+        return {item["id"]: float(item["logprob"]) for own in told for item in (own, *own["top_logprobs"])}
 
     async def _post(self, path: str, body: dict[str, Any], clock: Clock) -> dict[str, Any]:
         """Return the JSON of a reply; `clock.sent` stays that of the first call.
