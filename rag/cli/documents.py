@@ -71,14 +71,15 @@ def ingest_with_bar(
     sources: Sequence[str], name: str, config: Config, *, prune: bool = False, quiet: bool = False
 ) -> IngestReport:
     """Ingest with a progress bar on stderr."""
-    from rag.cli.show import progress_bar
+    from rag.cli.show import progress_bar, visible
     from rag.ingestion import ingest as run_ingest
 
     with progress_bar(quiet=quiet) as bar:
         task = bar.add_task("reading", total=None, info="")
 
         def show(done: int, total: int, source: str, chunks: int) -> None:
-            bar.update(task, completed=done, total=total, info=f"{chunks} passages  {source[-40:]}")
+            info = f"{chunks} passages  {visible(source[-40:])}"
+            bar.update(task, completed=done, total=total, info=info)
 
         return run_ingest(sources, name, prune=prune, config=config, progress=show)
 
@@ -146,7 +147,7 @@ def ask(
     config: ConfigOption = None,
 ) -> None:
     """Answer a question with checked citations."""
-    from rag.cli.show import print_answer_notes, print_json
+    from rag.cli.show import print_answer_notes, print_json, visible
     from rag.pipeline import ask as run_ask
     from rag.shapes import answer_shape
 
@@ -157,13 +158,13 @@ def ask(
         _need(collection),
         provider=provider,
         k=k,
-        on_text=_write if stream else None,
+        on_text=(lambda piece: _write(visible(piece))) if stream else None,
         config=read_config(config).with_cache(cache),
     )
     if as_json:
         print_json(answer_shape(answer))
     elif answer.completion.outcome.answered:
-        print("\n" if stream else answer.text + "\n")
+        print("\n" if stream else visible(answer.text) + "\n")
         print_answer_notes(answer)
     _exit_for(answer.completion)
 

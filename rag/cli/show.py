@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -24,9 +25,11 @@ __all__ = [
     "print_json",
     "print_table",
     "progress_bar",
+    "visible",
 ]
 
 _SNIPPET, _INDENT = 240, 4
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _running: list[Progress] = []
 
 
@@ -52,6 +55,11 @@ def _utf8(value: Any) -> Any:
     return value
 
 
+def visible(text: str) -> str:
+    """Return `text` with control characters replaced: a document or a model must not command the terminal."""
+    return _CONTROL.sub("\ufffd", text)
+
+
 def console(*, stderr: bool = False) -> Console:
     """Return a console that neither marks up nor highlights text it is given."""
     from rich.console import Console
@@ -61,7 +69,7 @@ def console(*, stderr: bool = False) -> Console:
 
 def note(message: str) -> None:
     """Print a remark to stderr."""
-    print(message, file=sys.stderr)
+    print(visible(message), file=sys.stderr)
 
 
 @contextmanager
@@ -75,7 +83,7 @@ def progress_bar(*, quiet: bool = False) -> Iterator[Progress]:
         BarColumn(bar_width=24),
         MofNCompleteColumn(),
         TimeRemainingColumn(),
-        TextColumn("{task.fields[info]}"),
+        TextColumn("{task.fields[info]}", markup=False),
     )
     with Progress(*columns, console=out, transient=True, disable=quiet or not out.is_terminal) as bar:
         _running.append(bar)
@@ -135,7 +143,7 @@ def print_table(
     for at, column in enumerate(columns):
         table.add_column(column, justify="right" if at in right else "left", overflow="fold")
     for row in rows:
-        table.add_row(*(Text("-" if cell is None else str(cell)) for cell in row))
+        table.add_row(*(Text("-" if cell is None else visible(str(cell))) for cell in row))
     console().print(table)
 
 
@@ -156,9 +164,11 @@ def print_hits(result: SearchResult) -> None:
         )
         place = f"{chunk.source}{f', page {chunk.page}' if chunk.page is not None else ''}"
         out.print(
-            Text.assemble((f"{rank:>2}  ", "bold"), (place, "cyan"), (f"  {hit.score:.3f} ({ranks})", "dim"))
+            Text.assemble(
+                (f"{rank:>2}  ", "bold"), (visible(place), "cyan"), (f"  {hit.score:.3f} ({ranks})", "dim")
+            )
         )
-        snippet = " ".join(chunk.text.split())
+        snippet = visible(" ".join(chunk.text.split()))
         if len(snippet) > _SNIPPET:
             snippet = snippet[:_SNIPPET].rsplit(" ", 1)[0] + " ..."
         out.print(Padding(Text(snippet), (0, 0, 0, _INDENT), expand=False))
@@ -173,7 +183,7 @@ def print_answer_notes(answer: Answer) -> None:
         out.print(_citation_line(citation))
     if not answer.citations and not answer.refused and answer.hits:
         read = dict.fromkeys(hit.chunk.source for hit in answer.hits)
-        out.print(Text(f"no citation given; passages read: {', '.join(read)}", style="yellow"))
+        out.print(Text(f"no citation given; passages read: {visible(', '.join(read))}", style="yellow"))
     completion = answer.completion
     seconds = completion.timing.total_s
     parts = [
@@ -203,7 +213,7 @@ def _citation_line(citation: Citation) -> Any:
     quote = f' "{" ".join(citation.quote.split())}"' if citation.quote else ""
     return Text.assemble(
         (f"[{citation.marker}] ", "bold"),
-        (f"{place}{page}", "cyan"),
+        (visible(f"{place}{page}"), "cyan"),
         (f" ({verdict})", "green" if citation.verified else "yellow"),
-        quote,
+        visible(quote),
     )

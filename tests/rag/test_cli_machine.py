@@ -63,6 +63,23 @@ def test_any_error_of_the_system_costs_a_line(monkeypatch: pytest.MonkeyPatch, e
     assert "Traceback" not in done.stderr
 
 
+def test_documents_do_not_command_the_terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAGASSAY_HOME", str(tmp_path / "home"))
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "log\x1b[2J.txt").write_text("The duck \x1b[31m costs five dollars \x9b today.")
+    (tmp_path / "docs" / "bad\x1b[2J.pdf").write_text("no PDF")
+    shown = [
+        in_process("ingest", str(tmp_path / "docs"), "-c", "notes"),
+        in_process("search", "duck", "-c", "notes"),
+        in_process("collections", "show", "notes"),
+        in_process("ask", "What does the duck cost?", "-c", "notes", "-p", "extractive"),
+        in_process("ask", "What does the duck cost?", "-c", "notes", "-p", "extractive", "--no-stream"),
+    ]
+    for done in shown:
+        assert "\ufffd[" in done.output
+        assert not set("\x1b\x9b") & set(done.output)
+
+
 def test_json_replaces_what_is_not_utf8(capsys: pytest.CaptureFixture[str]) -> None:
     show.print_json({"caf\udce9": ["\udce9", ("é", 1, None)]})
     assert json.loads(capsys.readouterr().out) == {"caf?": ["?", ["é", 1, None]]}
