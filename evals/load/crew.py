@@ -16,7 +16,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Protocol
 
 from evals.load.client import Client
-from evals.load.drive import Leg, Tally, drive
+from evals.load.drive import Leg, Tally, drive, requests_of
 from evals.load.prompts import Prompts
 from evals.load.record import shot_from_json
 from evals.load.watch import ClientLoad
@@ -65,6 +65,7 @@ class Alone:
         self._prompts = prompts
 
     def drive(self, leg: Leg, tally: Tally, told: Told) -> None:
+        requests = requests_of(leg, self._prompts)
         over = threading.Event()
 
         def tell() -> None:
@@ -74,7 +75,7 @@ class Alone:
         teller = threading.Thread(target=tell, daemon=True)
         teller.start()
         try:
-            aio.run(drive(leg, self._client, self._prompts, tally))
+            aio.run(drive(leg, requests, self._client, tally))
         finally:
             over.set()
             teller.join()
@@ -117,10 +118,8 @@ class Several:
             raise
 
     def drive(self, leg: Leg, tally: Tally, told: Told) -> None:
-        start = time.perf_counter() + _HEAD_START_S
         for number, child in enumerate(self._children):
-            share = leg.share(number, self.size)
-            _send(child, {"leg": {**_plain(share), "start": start}})
+            _send(child, {"leg": _plain(leg.share(number, self.size))})
         done = [0] * self.size
 
         def on_reply(number: int, reply: dict[str, Any]) -> None:
@@ -129,6 +128,10 @@ class Several:
 
         finals: dict[int, dict[str, Any]] = {}
         try:
+            self._gather("made", {})
+            start = time.perf_counter() + _HEAD_START_S
+            for child in self._children:
+                _send(child, {"start": start})
             self._gather("shots", finals, on_reply)
         except KeyboardInterrupt:
             for child in self._children:

@@ -13,7 +13,7 @@ from evals.load.record import Shot
 from evals.load.watch import ClientLoad, Watch
 from rag.core import Request
 
-__all__ = ["Leg", "Tally", "drive"]
+__all__ = ["Leg", "Tally", "drive", "requests_of"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -54,13 +54,14 @@ class Tally:
     stopped: str | None = None
 
 
-async def drive(leg: Leg, client: Client, prompts: Prompts, tally: Tally) -> None:
-    """Send the requests of `leg` and put what became of them into `tally`.
-
-    All prompts are made before the first is sent: making text while streams arrive would cost their clock.
-    """
+def requests_of(leg: Leg, prompts: Prompts) -> list[Request]:
+    """Return the requests of `leg`: made before the first is sent, since making text costs the clock."""
     prompts.chars_per_token = leg.chars_per_token
-    requests = [prompts.request(number) for number in leg.numbers]
+    return [prompts.request(number) for number in leg.numbers]
+
+
+async def drive(leg: Leg, requests: Sequence[Request], client: Client, tally: Tally) -> None:
+    """Send the requests of `leg` and put what became of them into `tally`."""
     if leg.start is not None:
         await asyncio.sleep(max(0.0, leg.start - time.perf_counter()))
     watch = Watch()

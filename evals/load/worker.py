@@ -1,7 +1,7 @@
 """A measuring process: `python -m evals.load.worker`, a job and then legs as JSON lines on standard input.
 
-Prints a JSON line when ready, one of progress now and then, and the shots of each leg after it. Ends when its
-input does.
+Prints a JSON line when ready; for each leg one when its requests are made, which waits for the word to start,
+one of progress now and then, and its shots. Ends when its input does.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ import os
 import queue
 import sys
 import threading
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from decimal import Decimal
 from functools import cache
 from pathlib import Path
 from typing import Any, TextIO
 
 from evals.load.client import Client, open_client
-from evals.load.drive import Leg, Tally, drive
+from evals.load.drive import Leg, Tally, drive, requests_of
 from evals.load.plan import LoadPlan
 from evals.load.prompts import Prompts
 from evals.load.record import shot_to_json
@@ -56,17 +56,21 @@ def main() -> None:
 
 def _serve(leg: Leg, client: Client, prompts: Prompts, inbox: queue.Queue[dict[str, Any]]) -> None:
     tally = Tally()
-    over = threading.Event()
-    running = aio.submit(drive(leg, client, prompts, tally))
-    running.add_done_callback(lambda _: over.set())
-    while not over.wait(_TELL_S):
-        _say({"done": len(tally.shots)})
-        if not inbox.empty() and "stop" in inbox.get():
-            running.cancel()
-    failure = None if running.cancelled() else running.exception()
-    if failure is not None:
-        _say({"error": f"{type(failure).__name__}: {failure}"})
-        return
+    requests = requests_of(leg, prompts)
+    _say({"made": len(requests)})
+    order = inbox.get()
+    if "start" in order:
+        over = threading.Event()
+        running = aio.submit(drive(replace(leg, start=order["start"]), requests, client, tally))
+        running.add_done_callback(lambda _: over.set())
+        while not over.wait(_TELL_S):
+            _say({"done": len(tally.shots)})
+            if not inbox.empty() and "stop" in inbox.get():
+                running.cancel()
+        failure = None if running.cancelled() else running.exception()
+        if failure is not None:
+            _say({"error": f"{type(failure).__name__}: {failure}"})
+            return
     _say(
         {
             "done": len(tally.shots),

@@ -169,6 +169,18 @@ def chatter():
 print("welcome", 5, flush=True)
 threading.Thread(target=chatter, daemon=True).start()
 """
+_SLOW_TO_WRITE = """
+import time
+from evals.load.prompts import Prompts
+
+write = Prompts.request
+
+def request(self, number):
+    time.sleep(0.06)
+    return write(self, number)
+
+Prompts.request = request
+"""
 _CUT_SHORT = """
 import os, sys
 
@@ -212,6 +224,18 @@ def test_a_measuring_process_that_ends_in_the_middle_of_a_line_is_told(
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     with pytest.raises(ProviderFailedError, match="ended with status 9"):
         measure("http://127.0.0.1:9/v1", concurrencies=(2,), requests=4, warmup=0, processes=2)
+
+
+def test_an_open_loop_begins_when_every_process_has_its_prompts(
+    server: FakeServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text(_SLOW_TO_WRITE)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    server.script(default=Behaviour(tokens=2))
+    result = measure(server.base_url, rates=(100.0,), requests=16, warmup=0, processes=2)
+    wait = figures_of(only(result).shots).wait_ms
+    assert wait is not None
+    assert wait.p50.value < 100
 
 
 def test_a_limit_on_open_files_is_raised_as_far_as_it_can_be(monkeypatch: pytest.MonkeyPatch) -> None:
