@@ -126,8 +126,12 @@ def test_a_collection_is_shown_verified_and_dropped(in_home: Path, tmp_path: Pat
         (("ask", "x", "-c", "notes", "-p", "grok:x"), 2, "did you mean 'groq'"),
         (("ask", "x", "-c", "notes", "-p", "local:smollm"), 2, "did you mean 'smollm2-135m'"),
         (("ask", "x", "-c", "notes", "-p", "groq:openai/gpt-oss-20b"), 2, "GROQ_API_KEY"),
-        (("ask", "x", "-c", "notes", "-p", "vllm:any"), 1, "no answer (connection)"),
-        (("ask", "x", "-c", "notes", "-p", "vllm:any"), 1, ":8000: Connection refused; 'ragassay providers"),
+        (
+            ("ask", "x", "-c", "notes", "-p", "vllm:any"),
+            1,
+            "no answer (connection): cannot connect to http://127.0.0.1:8000: Connection refused; "
+            "'ragassay providers check vllm:any'",
+        ),
         (("ask", "x", "-c", "notes", "-p", "gpt-4o-mini"), 2, "Write vendor:model"),
         (("ask", "q" * 100_000, "-c", "notes", "-p", "extractive"), 2, "100,000 characters"),
         (("ask", " ", "-c", "notes"), 2, "empty"),

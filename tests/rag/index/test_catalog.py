@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import sqlite3
 from pathlib import Path
 
@@ -23,15 +24,22 @@ from rag.index.catalog import (
 from tests.rag.index.making import add, settings, vector
 
 
-@pytest.fixture
-def home(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("catalog")
     for name in ("handbook", "papers"):
         with (
-            contextlib.closing(create_collection(tmp_path, settings(name))) as index,
+            contextlib.closing(create_collection(folder, settings(name))) as index,
             index.writer() as writer,
         ):
             add(writer, "a.md", ["one passage"])
-    return tmp_path
+    return folder
+
+
+@pytest.fixture
+def home(template: Path, tmp_path: Path) -> Path:
+    """A home of the test's own with two collections."""
+    return shutil.copytree(template, tmp_path, dirs_exist_ok=True)
 
 
 def test_list_and_show(home: Path) -> None:
@@ -104,9 +112,9 @@ def test_unknown_name_suggests_the_nearest(home: Path) -> None:
 @pytest.mark.parametrize(
     "name", ["", "ab", "..", "a/b", "../x", "a..b", "-ab", "ab.", "é" * 5, "a" * 64, "a b", "a\n b", "abc\n"]
 )
-def test_names_that_cannot_be(home: Path, name: str) -> None:
+def test_names_that_cannot_be(tmp_path: Path, name: str) -> None:
     with pytest.raises(ConfigError, match="3 to 63"):
-        collection_path(home, name)
+        collection_path(tmp_path, name)
 
 
 def test_a_collection_that_was_dropped_is_not_searched_on(home: Path) -> None:
