@@ -110,7 +110,7 @@ class Forecast:
         notes = ["output tokens are at most what max_tokens allows; retries are not counted"]
         if any(not system.counted for system in called):
             notes.append(f"input tokens are {ESTIMATE}; the bounds are its error")
-        counted = [system.name for system in called if system.counted]
+        counted = [system.name for system in called if system.counted and system.input_tokens]
         if counted:
             notes.append(f"tokens of {', '.join(counted)} are counted with the model's own tokenizer")
         if any(system.unlimited_output for system in called):
@@ -177,9 +177,10 @@ def plan(
 
 def _system(system: System, spec: RunSpec, collections: Collections) -> SystemForecast:
     asked = _requests(system, spec, collections)
-    outputs = [request.settings.max_tokens or _OUTPUT_WHEN_UNLIMITED for request in asked]
-    counts = count_tokens(system.provider, system.model, asked)
-    inputs = [count + _earlier_answers(request) for count, request in zip(counts, asked, strict=True)]
+    read = [] if system.provider == "extractive" else asked  # which reads no prompt and writes no tokens
+    outputs = [request.settings.max_tokens or _OUTPUT_WHEN_UNLIMITED for request in read]
+    counts = count_tokens(system.provider, system.model, read)
+    inputs = [count + _earlier_answers(request) for count, request in zip(counts, read, strict=True)]
     repeats = spec.config.repeats
     total = sum(inputs, start=TokenCount(low=0, likely=0, high=0, counted=True)).times(repeats)
     low, high = _costs(system, inputs, outputs)
@@ -194,7 +195,7 @@ def _system(system: System, spec: RunSpec, collections: Collections) -> SystemFo
         input_tokens_high=total.high,
         counted=total.counted,
         output_tokens_max=sum(outputs) * repeats,
-        unlimited_output=any(request.settings.max_tokens is None for request in asked),
+        unlimited_output=any(request.settings.max_tokens is None for request in read),
         cost_low_usd=None if low is None else low * repeats,
         cost_high_usd=None if high is None else high * repeats,
         price=None if price is None else price.describe(),
@@ -275,6 +276,8 @@ def _costs(
     # What a Runnable asks of whom is its own affair; the question is the least of it.
     if system.config.runnable is not None or (system.rates is not None and system.rates.assumption):
         return None, None
+    if not inputs:
+        return Decimal(0), Decimal(0)
 
     sizes = list(zip(inputs, outputs, strict=True))
     low = _total([least(system.rates, count.low, 1) for count, _ in sizes])
@@ -300,7 +303,7 @@ def _range(low: Decimal | None, high: Decimal | None) -> str:
 
 
 def _tokens(likely: int, low: int, high: int) -> str:
-    return f"{likely:,}" if low == high else f"{likely:,} ({low:,} to {high:,})"
+    return f"{likely:,}" if low == high else f"{likely:,}\n{low:,} to {high:,}"
 
 
 def _price_note(system: System) -> str | None:

@@ -21,7 +21,7 @@ from rag.core import Request
 
 __all__ = ["ESTIMATE", "TokenCount", "count_tokens", "estimate_tokens"]
 
-ESTIMATE = "estimated from the script of the text"
+ESTIMATE = "estimated from length and alphabet"
 
 # Tokens a character, low, likely and high, by kind of character; the first kind that fits counts.
 _KINDS = (

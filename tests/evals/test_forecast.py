@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from decimal import Decimal
 from pathlib import Path
 
@@ -67,6 +68,18 @@ def test_what_is_unknown_stays_out_of_the_total_and_is_named(tmp_path: Path) -> 
     assert said["unknown"] == ["unpriced", "hourly"]
 
 
+def test_extractive_takes_no_tokens(tmp_path: Path) -> None:
+    write_questions(tmp_path / "questions.jsonl", 3)
+    config = run_config(
+        tmp_path, "", systems=[{"name": "extractive", "provider": "extractive"}], providers={}
+    )
+    forecast = evals.plan(config)
+    assert forecast.total_cells() == ("total", "3", "0", "0", "0")
+    assert not [
+        note for note in forecast.notes if "tokenizer" in note or "tokens of output are taken" in note
+    ]
+
+
 def test_the_low_cost_is_that_of_cached_input(tmp_path: Path) -> None:
     write_questions(tmp_path / "questions.jsonl", 1)
     forecast = evals.plan(run_config(tmp_path, "http://127.0.0.1:9/v1", systems=systems(PRICES[1])))
@@ -100,6 +113,7 @@ def test_dry_run_prints_a_table_and_json(tmp_path: Path) -> None:
     assert "total" in shown.stdout
     assert "$0.50 in, $1.50 out per million tokens (config)" in " ".join(shown.stdout.split())
     assert max(map(len, shown.stdout.splitlines()[:7])) <= 80
+    assert re.search(r" s0 +3 +\d+ ", shown.stdout), "the bounds stand in a line of their own"
     said = json.loads(in_process("eval", "run", str(path), "--dry-run", "--json").stdout)
     assert said["calls"] == 6
     assert Decimal(said["cost_low_usd"]) < Decimal(said["cost_high_usd"])
