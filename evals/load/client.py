@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from evals.load.record import Shot, shot_of
 from rag.attempts import record_attempt
-from rag.core import Completion, Provider, Request
+from rag.core import Provider, Request
 from rag.pricing import Price, cost
-from rag.providers.budget import Budget, upper_bound
+from rag.providers.budget import Budget, charged, upper_bound
 
 if TYPE_CHECKING:
     from evals.load.plan import LoadPlan
@@ -78,7 +78,7 @@ class Client:
             completion = replace(
                 completion, cost=cost(self.price, completion.usage, completion.timing.total_s)
             )
-            paid = _paid(completion, held)
+            paid = charged(completion, held)
             url = getattr(self.provider, "base_url", None)
             record_attempt(request, completion, number=1, base_url=url)
         finally:
@@ -99,13 +99,6 @@ class Client:
         if amount and self.budget.spent_usd + self.budget.held_usd + amount > self.budget.cap_usd:
             raise BudgetSpentError
         return await self.budget.reserve(amount)
-
-
-def _paid(completion: Completion, held: Decimal) -> Decimal:
-    """Return what a request takes from the budget: its cost, or all that was held where nobody knows it."""
-    if completion.cost is not None and completion.usage.output_tokens is not None:
-        return completion.cost
-    return held
 
 
 def open_client(plan: LoadPlan, config: Config, budget: Budget | None = None) -> Client:

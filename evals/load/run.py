@@ -18,7 +18,7 @@ from evals.load.prompts import CHARS_PER_TOKEN, Prompts
 from evals.load.record import Shot
 from evals.load.watch import BUSY_SHARE, ClientLoad
 from rag.errors import ProviderFailedError, StoppedError, UsageError
-from rag.providers.budget import Budget, upper_bound
+from rag.providers.budget import UNBILLED, Budget, upper_bound
 
 if TYPE_CHECKING:
     from rag.config import Config
@@ -237,8 +237,10 @@ class Run:
     def _count(self, tally: Tally) -> None:
         for shot in tally.shots:
             self._spent.append(shot.cost_usd)
-            most = upper_bound(self.price, self._prompts.request(shot.number)) if shot.cost_usd is None else 0
-            self._charged += shot.cost_usd or most
+            if shot.cost_usd is not None:
+                self._charged += shot.cost_usd
+            elif shot.outcome not in UNBILLED:
+                self._charged += upper_bound(self.price, self._prompts.request(shot.number))
 
 
 def _processes_for(load: ClientLoad, size: int, level: Level) -> int:

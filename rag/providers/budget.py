@@ -11,7 +11,7 @@ from rag.core import Completion, Outcome, Request
 from rag.errors import StoppedError
 from rag.pricing import Price, most
 
-__all__ = ["Budget", "charged", "upper_bound"]
+__all__ = ["UNBILLED", "Budget", "charged", "upper_bound"]
 
 _OUTPUT_WHEN_UNLIMITED = 4096
 _TOKENS_PER_MESSAGE = 16
@@ -95,7 +95,7 @@ def upper_bound(price: Price | None, request: Request) -> Decimal:
     return most(price, tokens, request.settings.max_tokens or _OUTPUT_WHEN_UNLIMITED) or Decimal(0)
 
 
-_SURELY_UNBILLED = frozenset(
+UNBILLED = frozenset(
     {
         Outcome.RATE_LIMITED,
         Outcome.OVERLOADED,
@@ -108,6 +108,7 @@ _SURELY_UNBILLED = frozenset(
         Outcome.CONNECTION,
     }
 )
+"""Outcomes of attempts that nobody bills."""
 
 
 def charged(completion: Completion, held: Decimal) -> Decimal:
@@ -116,4 +117,4 @@ def charged(completion: Completion, held: Decimal) -> Decimal:
         return held
     if completion.cost is not None and completion.usage.output_tokens is not None:
         return completion.cost
-    return Decimal(0) if completion.outcome in _SURELY_UNBILLED else held
+    return Decimal(0) if completion.outcome in UNBILLED else held

@@ -156,6 +156,14 @@ def test_the_budget_is_kept(server: FakeServer) -> None:
         measure(server.base_url, concurrencies=(4,), requests=200, budget_usd=0.00001)
 
 
+def test_a_refusal_that_nobody_bills_takes_nothing_from_the_budget(server: FakeServer) -> None:
+    server.script(Behaviour(tokens=3), default=Behaviour(fault="rate_limited"))
+    result = measure(server.base_url, concurrencies=(1,), requests=200, warmup=1, budget_usd=0.02)
+    level = only(result)
+    assert level.stopped is None
+    assert figures_of(level.shots).outcomes == {"rate_limited": 200}
+
+
 _CHATTER = """
 import sys, threading, time
 
