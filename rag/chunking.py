@@ -99,6 +99,9 @@ class _Cutter:
             span = trim(self._text, begin, stop)
             if span:
                 yield span
+            # White space after it belongs to no passage: else the next one might hold nothing new.
+            while stop < end and self._text[stop].isspace():
+                stop += 1
             if stop >= end:
                 return
             done = stop

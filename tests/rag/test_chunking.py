@@ -198,6 +198,12 @@ def test_impossible_sizes_are_refused(tokens: int, overlap: int) -> None:
         cut("text", tokens, overlap)
 
 
+@pytest.mark.parametrize("space", ["\n\u00a0", "\n\r", " \n\u3000"])
+def test_no_passage_only_repeats_the_end_of_the_last(space: str) -> None:
+    chunks = cut("word " * 9 + space + "0: more words", 2, 1)
+    assert [c.end for c in chunks] == sorted({c.end for c in chunks})
+
+
 def test_text_without_any_token_is_still_cut() -> None:
     document = make("\u200b" * 5_000)
     chunks = chunk_document(document, token_spans=lambda _: [], chunk_tokens=10, overlap_tokens=2)
