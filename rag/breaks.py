@@ -20,6 +20,7 @@ __all__ = [
     "TokenSpans",
     "Tokens",
     "segments",
+    "slices",
     "tokenise",
 ]
 
@@ -64,15 +65,16 @@ class Tokens:
 
 
 def tokenise(text: str, token_spans: TokenSpans) -> Tokens:
-    """Tokenise in slices that end at white space, for memory."""
+    """Tokenise in slices that end at white space."""
     starts = array("I")
-    for begin, end in _slices(text):
+    for begin, end in slices(text):
         for start, stop in token_spans(text[begin:end]):
             starts.extend(range(begin + start, begin + stop, MAX_CHARS_PER_TOKEN))
     return Tokens(starts=starts)
 
 
-def _slices(text: str) -> Iterator[tuple[int, int]]:
+def slices(text: str) -> Iterator[tuple[int, int]]:
+    """Yield the spans of a text, at most 50,000 characters each, that a tokeniser is given: for memory."""
     begin = 0
     while begin < len(text):
         end = min(begin + _SLICE_CHARS, len(text))

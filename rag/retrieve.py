@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Sequence, Sized
 from typing import get_args
 
+from rag.breaks import slices
 from rag.core import Embedder, Hit, Mode, SearchResult, SearchTiming
 from rag.errors import FingerprintError, UnknownNameError, UsageError
 from rag.index import Index, Where
@@ -97,11 +98,21 @@ def fit_budget(
     kept: list[Hit] = []
     left = budget_tokens
     for hit in hits:
-        tokens = len(token_spans(hit.chunk.text))
+        tokens = _tokens(hit.chunk.text, token_spans, left)
         if tokens <= left or not kept:
             kept.append(hit)
             left -= tokens
     return tuple(kept)
+
+
+def _tokens(text: str, token_spans: Callable[[str], Sized], most: int) -> int:
+    """Count the tokens of a text; no further than past `most`, since a whole document may be 50 MB."""
+    count = 0
+    for start, end in slices(text):
+        count += len(token_spans(text[start:end]))
+        if count > most:
+            break
+    return count
 
 
 def _check(query: str, k: int, mode: str) -> None:

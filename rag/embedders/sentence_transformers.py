@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rag.embedders.folder import fingerprint
-from rag.embedders.tokens import TextTokenizer, encodable
+from rag.embedders.tokens import TextTokenizer
 from rag.errors import ModelFileError
 from rag.models import LOCAL_MODELS, ProgressSink, hub_url, model_path, require_hub
 
@@ -96,7 +96,11 @@ class SentenceTransformersEmbedder:
         import numpy as np
 
         with self._lock:
-            raw = encode([encodable(text) for text in texts], convert_to_tensor=True, show_progress_bar=False)
+            raw = encode(
+                [self._tokens.beginning(text) for text in texts],
+                convert_to_tensor=True,
+                show_progress_bar=False,
+            )
         vectors: Vectors = raw.float().cpu().numpy()
         norms = np.linalg.norm(vectors, axis=1, keepdims=True)
         unit: Vectors = (vectors / np.maximum(norms, np.finfo(np.float32).tiny)).astype(np.float32)

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 __all__ = ["TextTokenizer", "encodable"]
 
+_CHARS_PER_TOKEN = 64  # far more than any language needs
+
 
 class TextTokenizer:
     """A model's tokenizer, without the padding and truncation stored in its file.
@@ -46,7 +48,22 @@ class TextTokenizer:
 
     def ids(self, texts: Sequence[str]) -> list[list[int]]:
         """Return each text's token ids, special tokens included, cut to the limit."""
-        return [encoding.ids for encoding in self._cut.encode_batch_fast([encodable(text) for text in texts])]
+        heads = [self.beginning(text) for text in texts]
+        return [encoding.ids for encoding in self._cut.encode_batch_fast(heads)]
+
+    def beginning(self, text: str) -> str:
+        """Return as much of a text, lone surrogates replaced, as its tokens up to the limit need.
+
+        To cut them off, the library would tokenise the whole of it first: gigabytes for a book.
+        """
+        size = _CHARS_PER_TOKEN * self.content_limit
+        while size < len(text):
+            space = text.rfind(" ", size // 2, size)
+            head = encodable(text[: space if space > 0 else size])
+            if len(self._cut.encode(head, add_special_tokens=False).ids) >= self.content_limit:
+                return head
+            size *= 4
+        return encodable(text)
 
     def spans(self, text: str) -> list[tuple[int, int]]:
         """Return the character span of every token of the whole text, special tokens left out.

@@ -13,11 +13,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tokenizers import Tokenizer
 
 from rag.embedders import load_embedder, openvino
 from rag.embedders.cache import CachedEmbedder
 from rag.embedders.openvino import MIN_COSINE, OpenVinoEmbedder
 from rag.embedders.samples import SAMPLES
+from rag.embedders.tokens import TextTokenizer
 from rag.errors import ModelFileError, UnknownNameError
 from rag.models import model_path
 from tests.conftest import REPO
@@ -47,6 +49,20 @@ def test_order_survives_batching_by_length(embedder: OpenVinoEmbedder) -> None:
     together = embedder.embed_documents(TEXTS)
     for i in (0, 1, 17, 39, 59):
         assert together[i] @ embedder.embed_query(TEXTS[i]) > 0.9999
+
+
+@pytest.mark.parametrize("word", ["token ", "a" * 3_000 + " ", "語", "a"])
+def test_of_a_long_text_only_what_is_read_is_tokenised(word: str) -> None:
+    path = model_path("all-MiniLM-L6-v2") / "tokenizer.json"
+    tokens = TextTokenizer.from_file(path, 256)
+    plain = Tokenizer.from_file(str(path))
+    plain.no_padding()
+    plain.no_truncation()
+    text = word * (100_000 // len(word))
+    whole = plain.encode(text).ids
+    assert tokens.ids([text]) == [[*whole[:255], whole[-1]] if len(whole) > 256 else whole]
+    if word == "token ":
+        assert len(tokens.beginning(text)) < 20_000
 
 
 def test_threads_get_their_own_vectors(embedder: OpenVinoEmbedder) -> None:

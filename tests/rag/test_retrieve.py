@@ -136,3 +136,17 @@ def test_budget(lengths: list[int], budget: int) -> None:
     total = sum(len(h.chunk.text.split()) for h in kept)
     assert total <= max(budget, lengths[0])
     assert all(total + len(h.chunk.text.split()) > budget for h in hits if h not in kept)
+
+
+def test_a_document_far_over_the_budget_is_not_tokenised_to_its_end() -> None:
+    longest = 0
+
+    def spans(text: str) -> list[tuple[int, int]]:
+        nonlocal longest
+        longest = max(longest, len(text))
+        return FakeEmbedder().token_spans(text)
+
+    _, chunks = document("d", ["short one", "w " * 500_000, "short two"])
+    hits = [Hit(chunk=chunk, score=1.0) for chunk in chunks]
+    assert fit_budget(hits, token_spans=spans, budget_tokens=100) == (hits[0], hits[2])
+    assert longest < 60_000
