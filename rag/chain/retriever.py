@@ -62,7 +62,8 @@ class RagassayRetriever(BaseRetriever):
         return await run_in_executor(None, self._documents, query, k)
 
     def _documents(self, query: str, k: int | None) -> list[Document]:
-        hits = self.collection.search(query, k=k or self.k, mode=self.mode, where=self.where).hits
+        k = self.k if k is None else k
+        hits = self.collection.search(query, k=k, mode=self.mode, where=self.where).hits
         if self.context_tokens is not None:
             hits = self.collection.within_budget(hits, self.context_tokens)
         return [document_of(hit, rank) for rank, hit in enumerate(hits, start=1)]

@@ -9,7 +9,7 @@ from langchain_core.documents import Document
 
 from rag.chain import RagassayRetriever
 from rag.chain.retriever import chunk_of
-from rag.errors import UnknownNameError
+from rag.errors import UnknownNameError, UsageError
 from tests.rag.chain import DOCUMENTS, QUESTIONS
 
 
@@ -54,6 +54,11 @@ async def test_asynchronous_and_in_batches() -> None:
     found = await retriever.abatch(list(QUESTIONS))
     assert found == retriever.batch(list(QUESTIONS))
     assert [documents[0].metadata["source"] for documents in found] == list(DOCUMENTS)
+
+
+def test_no_passages_cannot_be_asked_for() -> None:
+    with pytest.raises(UsageError, match="k is 0"):
+        RagassayRetriever.from_collection("tiny").invoke("Groq", k=0)
 
 
 def test_an_unknown_collection_is_suggested() -> None:
