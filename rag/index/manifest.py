@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from rag.core import Chunk
 from rag.errors import CollectionError, UnknownNameError
+from rag.index.schema import CHUNKS, DOCUMENTS, FORMAT, SCHEMA, chunk_of, document_of, file_of
 from rag.index.storage import connect, storage_errors
 from rag.index.values import DocumentRow, FileState, IndexSettings, Where, facet_value
 
@@ -24,36 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["Manifest", "holds_collection"]
 
 MANIFEST_FILE = "manifest.sqlite3"
-FORMAT = 1
 BLOCK = 4096
-
-SCHEMA = """
-CREATE TABLE state (key TEXT PRIMARY KEY, value NOT NULL) WITHOUT ROWID;
-CREATE TABLE documents (
-  row INTEGER PRIMARY KEY, source TEXT NOT NULL UNIQUE, id TEXT NOT NULL, title TEXT NOT NULL,
-  media_type TEXT NOT NULL, language TEXT, pages INTEGER NOT NULL, metadata TEXT NOT NULL,
-  origin TEXT NOT NULL, sha256 TEXT NOT NULL, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL,
-  recipe TEXT NOT NULL, chunks INTEGER NOT NULL);
-CREATE INDEX documents_origin ON documents (origin);
-CREATE TABLE files (
-  origin TEXT PRIMARY KEY, sha256 TEXT NOT NULL, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL,
-  recipe TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE chunks (
-  row INTEGER PRIMARY KEY, document INTEGER NOT NULL REFERENCES documents (row), ordinal INTEGER NOT NULL,
-  id TEXT NOT NULL UNIQUE, start INTEGER NOT NULL, "end" INTEGER NOT NULL, page INTEGER, section TEXT,
-  language TEXT, digest BLOB NOT NULL, metadata TEXT NOT NULL, text TEXT NOT NULL);
-CREATE INDEX chunks_document ON chunks (document, ordinal);
-CREATE TABLE vectors (row INTEGER PRIMARY KEY REFERENCES chunks (row), vector BLOB NOT NULL);
-CREATE TABLE facets (facet INTEGER PRIMARY KEY, key TEXT NOT NULL, value TEXT NOT NULL, UNIQUE (key, value));
-CREATE TABLE chunk_facets (
-  facet INTEGER NOT NULL, row INTEGER NOT NULL, PRIMARY KEY (facet, row)) WITHOUT ROWID;
-CREATE INDEX chunk_facets_row ON chunk_facets (row);
-"""
-
-_CHUNK = """SELECT c.id, d.id, d.source, d.title, c.text, c.start, c."end", c.page, c.section, c.language,
-  c.metadata FROM chunks c JOIN documents d ON d.row = c.document"""
-_DOCUMENT = """SELECT source, id, title, media_type, language, pages, chunks, origin, sha256, size, mtime_ns,
-  recipe FROM documents"""
 
 
 class Manifest:
@@ -149,19 +121,19 @@ class Manifest:
 
     def documents(self) -> list[DocumentRow]:
         """Return all documents, ordered by source."""
-        return [_document(row) for row in self._db.execute(f"{_DOCUMENT} ORDER BY source")]
+        return [document_of(row) for row in self._db.execute(f"{DOCUMENTS} ORDER BY source")]
 
     def document(self, source: str) -> DocumentRow | None:
         """Return the document with that source, None when there is none."""
-        row = self._db.execute(f"{_DOCUMENT} WHERE source = ?", (source,)).fetchone()
-        return _document(row) if row else None
+        row = self._db.execute(f"{DOCUMENTS} WHERE source = ?", (source,)).fetchone()
+        return document_of(row) if row else None
 
     def file(self, origin: str) -> FileState | None:
         """Return the state in which a file was last read to its end, None when it never was."""
         row = self._db.execute(
             "SELECT origin, sha256, size, mtime_ns, recipe FROM files WHERE origin = ?", (origin,)
         ).fetchone()
-        return _file(row) if row else None
+        return file_of(row) if row else None
 
     def sources(self, origin: str) -> list[str]:
         """Return the sources of the documents that came from a file."""
@@ -174,14 +146,14 @@ class Manifest:
         """Return chunks in the order asked; ids that the manifest does not hold are left out."""
         found: dict[str, Chunk] = {}
         for part in _parts(list(ids)):
-            rows = self._db.execute(f"{_CHUNK} WHERE c.id IN ({_marks(part)})", part)
-            found.update((row[0], _chunk(row)) for row in rows)
+            rows = self._db.execute(f"{CHUNKS} WHERE c.id IN ({_marks(part)})", part)
+            found.update((row[0], chunk_of(row)) for row in rows)
         return [found[id_] for id_ in ids if id_ in found]
 
     def chunks_of(self, source: str) -> list[Chunk]:
         """Return a document's chunks in reading order."""
-        rows = self._db.execute(f"{_CHUNK} WHERE d.source = ? ORDER BY c.ordinal", (source,))
-        return [_chunk(row) for row in rows]
+        rows = self._db.execute(f"{CHUNKS} WHERE d.source = ? ORDER BY c.ordinal", (source,))
+        return [chunk_of(row) for row in rows]
 
     def ids_of(self, rows: Iterable[int]) -> dict[int, str]:
         """Return row number -> chunk id for the rows that the manifest holds."""
@@ -283,36 +255,3 @@ def _parts(values: list[Any]) -> Iterator[list[Any]]:
 
 def _marks(values: Sequence[object]) -> str:
     return ",".join("?" * len(values))
-
-
-def _chunk(row: tuple[Any, ...]) -> Chunk:
-    return Chunk(
-        id=row[0],
-        document_id=row[1],
-        source=row[2],
-        title=row[3],
-        text=row[4],
-        start=row[5],
-        end=row[6],
-        page=row[7],
-        section=row[8],
-        language=row[9],
-        metadata=json.loads(row[10]),
-    )
-
-
-def _file(row: tuple[Any, ...]) -> FileState:
-    return FileState(origin=row[0], sha256=row[1], size=row[2], mtime_ns=row[3], recipe=row[4])
-
-
-def _document(row: tuple[Any, ...]) -> DocumentRow:
-    return DocumentRow(
-        source=row[0],
-        id=row[1],
-        title=row[2],
-        media_type=row[3],
-        language=row[4],
-        pages=row[5] or None,
-        chunks=row[6],
-        file=_file(row[7:12]),
-    )
