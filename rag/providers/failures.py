@@ -280,11 +280,8 @@ def _duration(value: str) -> float | None:
 
 def _until(value: str, now: float) -> float | None:
     try:
-        if value[0].isdigit():
-            when = datetime.fromisoformat(value)
-            when = when if when.tzinfo else when.replace(tzinfo=UTC)
-        else:
-            when = parsedate_to_datetime(value)
+        when = datetime.fromisoformat(value) if value[0].isdigit() else parsedate_to_datetime(value)
+        when = when if when.tzinfo else when.replace(tzinfo=UTC)
         return max(0.0, when.timestamp() - now)
     except (ValueError, OverflowError):
         return None

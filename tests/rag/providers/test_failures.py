@@ -69,6 +69,17 @@ def test_waits_from_headers_and_words(headers: dict[str, str], text: str, second
     assert wait_asked_for(headers, text) == seconds
 
 
+@pytest.mark.parametrize("value", ["Fri Jan 15 08:02:00 2027", "Fri, 15 Jan 2027 08:02:00"])
+def test_a_date_without_a_zone_is_not_that_of_this_machine(value: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("TZ", "America/Sao_Paulo")
+    time.tzset()
+    try:
+        assert parse_wait(value, now=NOW) == 120.0
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+
+
 def test_a_refusal_that_names_the_moment_in_unix_time_asks_for_seconds():
     moment = str(int(time.time()) + 20)
     headers = {"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": moment}
