@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from evals.runner.forecast import Forecast, SystemForecast, plan
+from evals.runner.forecast import Forecast, SystemForecast
+from evals.runner.planning import plan
 from evals.runner.progress import Progress, ProgressState, SystemProgress
 from evals.runner.run import RunResult, rescore, resume, run
 from evals.runner.scoring import Failure, SystemTotals
