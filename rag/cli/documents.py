@@ -147,20 +147,27 @@ def ask(
     config: ConfigOption = None,
 ) -> None:
     """Answer a question with checked citations."""
-    from rag.cli.show import print_answer_notes, print_json, visible
+    from rag.cli.show import print_answer_notes, print_json, visible, waiting_for
     from rag.pipeline import ask as run_ask
     from rag.shapes import answer_shape
 
     text = sys.stdin.read() if question == "-" else question
     stream = not (as_json or no_stream)
-    answer = run_ask(
-        text,
-        _need(collection),
-        provider=provider,
-        k=k,
-        on_text=(lambda piece: _write(visible(piece))) if stream else None,
-        config=read_config(config).with_cache(cache),
-    )
+    settings = read_config(config).with_cache(cache)
+    with waiting_for(f"asking {provider or settings.default_provider}") as stop_waiting:
+
+        def show(piece: str) -> None:
+            stop_waiting()
+            _write(visible(piece))
+
+        answer = run_ask(
+            text,
+            _need(collection),
+            provider=provider,
+            k=k,
+            on_text=show if stream else None,
+            config=settings,
+        )
     if as_json:
         print_json(answer_shape(answer))
     elif answer.completion.outcome.answered:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ from rag.core import Answer, Citation, SearchResult
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress
+    from rich.status import Status
 
     from rag.progress import ProgressSink
 
@@ -26,11 +27,12 @@ __all__ = [
     "print_table",
     "progress_bar",
     "visible",
+    "waiting_for",
 ]
 
 _SNIPPET, _INDENT = 240, 4
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
-_running: list[Progress] = []
+_running: list[Progress | Status] = []
 
 
 def print_json(value: Any) -> None:
@@ -91,6 +93,23 @@ def progress_bar(*, quiet: bool = False) -> Iterator[Progress]:
             yield bar
         finally:
             _running.remove(bar)
+
+
+@contextmanager
+def waiting_for(what: str) -> Iterator[Callable[[], None]]:
+    """Show on stderr what is waited for, if it is a terminal, until the yielded function is called."""
+    out = console(stderr=True)
+    if not out.is_terminal:
+        yield lambda: None
+        return
+    status = out.status(f"{what} ...")
+    _running.append(status)
+    status.start()
+    try:
+        yield status.stop
+    finally:
+        _running.remove(status)
+        status.stop()
 
 
 @contextmanager

@@ -99,6 +99,27 @@ def test_ask_reads_the_question_from_standard_input_and_prints_for_people(in_hom
     assert "[1] groq.md (verified)" in done.stdout
 
 
+def test_a_terminal_is_told_who_is_asked_until_the_answer_comes(in_home: Path) -> None:
+    ours, theirs = os.openpty()
+    asked = ("ask", "When was Groq founded?", "-c", "notes", "-p", "extractive")
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", "from evals.cli import main; main()", *asked],
+            stdout=subprocess.PIPE,
+            stderr=theirs,
+            env={**os.environ, "TERM": "xterm-256color", "COLUMNS": "80"},
+            timeout=100,
+            check=True,
+            text=True,
+        )
+        shown = os.read(ours, 100_000).decode()
+    finally:
+        os.close(ours)
+        os.close(theirs)
+    assert "asking extractive ..." in shown
+    assert done.stdout.startswith("Groq, Inc. was founded in 2016. [1]\n")
+
+
 def test_ask_refuses_in_the_language_of_the_question(in_home: Path) -> None:
     done = in_process("ask", "Quem venceu a copa do mundo?", "-c", "notes", "-p", "extractive")
     assert "Os documentos não respondem a esta pergunta." in done.stdout
