@@ -36,6 +36,7 @@ _HIDDEN_STYLE = re.compile(
 _META_CHARSET = re.compile(rb"<meta[^>]{0,200}?charset\s*=\s*[\"']?\s*([\w.:-]{1,40})", re.IGNORECASE)
 _XML_CHARSET = re.compile(rb"^\s*<\?xml[^>]{0,200}?encoding\s*=\s*[\"']([\w.:-]{1,40})", re.IGNORECASE)
 _SPACE = re.compile(r"[ \t\n\r\f\v\u00a0]+")
+_SELF_LINKS = frozenset("#¶§🔗")
 _MIN_MAIN_CHARS = 200
 
 
@@ -130,11 +131,22 @@ def _unseen(element: _Element) -> bool:
         return False
     return (
         "hidden" in attributes
-        or (element.tag == "a" and "hreflang" in attributes)  # the switch to another language's page
+        or (element.tag == "a" and _is_switch(element))
         or attributes.get("aria-hidden") == "true"
         or attributes.get("role") in _SKIPPED_ROLES
         or _HIDDEN_STYLE.search(str(attributes.get("style", ""))) is not None
     )
+
+
+def _is_switch(link: _Element) -> bool:
+    """Tell a link to the page in another language, and the sign beside a heading that links to itself."""
+    if "hreflang" in link.attrib:
+        return True
+    return str(link.get("href", "")).startswith("#") and "".join(map(str, link.itertext())).strip() in _SELF_LINKS
+
+
+def _number(written: str | None, default: int) -> int:
+    return int(written) if written and re.fullmatch(r"-?[0-9]{1,9}", written.strip()) else default
 
 
 class _Reader:
@@ -179,10 +191,10 @@ class _Reader:
             elif tag == "pre":
                 self._verbatim += 1
             elif tag in {"ol", "ul"}:
-                self._counters.append(0 if tag == "ol" else None)
+                self._counters.append(_number(element.get("start"), 1) - 1 if tag == "ol" else None)
                 self._tight = len(self._counters) > 1
             elif tag == "li":
-                self._prefix = self._marker()
+                self._prefix = self._marker(element)
 
     def _open_in_table(self, tag: str) -> None:
         if tag == "tr":
@@ -230,10 +242,10 @@ class _Reader:
             self._flush()
         self._inline = []
 
-    def _marker(self) -> str:
+    def _marker(self, item: _Element) -> str:
         if not self._counters or self._counters[-1] is None:
             return "- "
-        self._counters[-1] += 1
+        self._counters[-1] = _number(item.get("value"), self._counters[-1] + 1)
         return f"{self._counters[-1]}. "
 
     def _flush(self) -> None:

@@ -10,6 +10,7 @@ from rag.loaders.parsed import Parsed, one_line, sections_from
 __all__ = ["parse"]
 
 _ATX = re.compile(r" {0,3}(#{1,6})(?:[ \t]+(.*))?$")
+_CLOSING = re.compile(r"(?:^|(?<=[ \t]))#+[ \t]*$")  # not that of `# C#`
 _FENCE = re.compile(r" {0,3}(`{3,}|~{3,})(.*)$")
 _SETEXT = re.compile(r" {0,3}(=+|-{2,})[ \t]*$")
 _NOT_PARAGRAPH = re.compile(r"\s*(?:[-*+>|#]|\d{1,9}[.)]\s|$)|\t| {4}")
@@ -82,7 +83,7 @@ def _headings(lines: list[str], skip: int) -> list[tuple[int, int, str]]:
 def _heading_at(line: str, offset: int, previous: str, previous_offset: int) -> tuple[int, int, str] | None:
     atx = _ATX.match(line)
     if atx:
-        title = _plain((atx[2] or "").rstrip().rstrip("#").rstrip())
+        title = _plain(_CLOSING.sub("", atx[2] or ""))
         return (offset, len(atx[1]), title) if title else None
     if previous and not _NOT_PARAGRAPH.match(previous) and (setext := _SETEXT.match(line)):
         title = _plain(previous)

@@ -42,6 +42,14 @@ def test_markdown_title_falls_back_to_front_matter_then_heading_then_name() -> N
     assert one("just text", "Issue #12: why?.md").title == "Issue #12: why?"
 
 
+def test_a_heading_ends_in_signs_of_its_own_only_after_a_blank() -> None:
+    assert sections(one("# C#\n\n## F# ##\n\n### x #\t\n\n## ##\n", "a.md")) == [
+        (1, "C#"),
+        (2, "F#"),
+        (3, "x"),
+    ]
+
+
 def test_unclosed_fence_and_table_rule_make_no_headings() -> None:
     assert one("~~~\n# a\n```\n# b\n", "a.md").sections == ()
     assert one("| a | b |\n|---|---|\n| 1 | 2 |\n---\n", "a.md").sections == ()
@@ -86,6 +94,16 @@ def test_html_gives_main_text_sections_rows_and_lists() -> None:
     assert "- one\n- two\n1. deep" in document.text
     assert "x  =  1\ny" in document.text
     assert document.metadata["author"] == "Ana"
+
+
+def test_html_lists_count_as_they_say_and_headings_lose_the_link_to_themselves() -> None:
+    items = "<ol start=5><li>five<li>six<li value=9>nine<li>ten</ol>"
+    page = (
+        f'<h2>Install<a class="headerlink" href="#install">¶</a></h2>{items}<h2>In C#<a href="#c">#</a></h2>'
+    )
+    document = one(f"<html><body>{page}<p>See <a href='#x'>below</a>.</body></html>", "a.html")
+    assert sections(document) == [(2, "Install"), (2, "In C#")]
+    assert document.text == "Install\n\n5. five\n6. six\n9. nine\n10. ten\n\nIn C#\n\nSee below."
 
 
 def test_html_prefers_main_and_layout_tables_are_not_rows() -> None:
