@@ -27,7 +27,7 @@ from rag.providers.transport import Clock, Reply, Transport, WireError, checked_
 
 __all__ = ["Quirks", "WireProvider", "turns"]
 
-_AFTER_FINISH_S = 5.0
+_PATIENCE_S = 5.0  # for what comes after all that counts
 _WHOLE = frozenset({"application/json", "text/html"})
 _VERSION = re.compile(r"/v\d+\w*$")
 
@@ -216,7 +216,7 @@ class WireProvider(ABC):
                 return
             if events and reader.finish_reason is not None:
                 # The text is complete; usage and the last event follow at once or, from some servers, never.
-                limit.reschedule(min(deadline, asyncio.get_running_loop().time() + _AFTER_FINISH_S))
+                limit.reschedule(min(deadline, asyncio.get_running_loop().time() + _PATIENCE_S))
 
     def _url(self) -> str:
         path = self.path()
@@ -262,10 +262,11 @@ def turns(messages: Iterable[Message]) -> tuple[str, list[tuple[str, str]]]:
 
 
 async def _whatever_comes(reply: Reply) -> bytes:
-    """Read the body of a refusal: the status counts even where its explanation breaks off."""
+    """Read the body of a refusal: the status counts even where its explanation breaks off or never ends."""
     try:
-        return await reply.body()
-    except WireError:
+        async with asyncio.timeout(_PATIENCE_S):
+            return await reply.body()
+    except (WireError, TimeoutError):
         return b""
 
 

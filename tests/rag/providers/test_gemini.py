@@ -293,7 +293,7 @@ def test_refusals(status: int, body: bytes, outcome: str, wait: float | None):
 
 
 async def test_a_finish_reason_in_every_event_cuts_nothing_off(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(wire, "_AFTER_FINISH_S", 0.2)
+    monkeypatch.setattr(wire, "_PATIENCE_S", 0.2)
     event = b'data: {"candidates":[{"content":{"parts":[{"text":"a"}]},"finishReason":"STOP"}]}\n\n'
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

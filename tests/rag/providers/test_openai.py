@@ -233,6 +233,26 @@ def test_an_empty_finish_reason_ends_nothing():
     assert reader.outcome is Outcome.STREAM_TRUNCATED
 
 
+async def test_a_refusal_whose_explanation_never_ends_is_a_refusal(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("rag.providers.wire._PATIENCE_S", 0.1)
+    over = asyncio.Event()
+
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 429 No\r\nRetry-After: 7\r\nContent-Length: 99\r\n\r\n{")
+        await over.wait()
+        writer.close()
+
+    listening = await asyncio.start_server(refuse, "127.0.0.1", 0)
+    port = listening.sockets[0].getsockname()[1]
+    model = OpenAIProvider("lab", "m", f"http://127.0.0.1:{port}/v1", timeout_s=2)
+    completion = await model.complete(ask())
+    over.set()
+    await model.close()
+    listening.close()
+    assert (completion.outcome, completion.retry_after_s) == (Outcome.RATE_LIMITED, 7)
+
+
 @pytest.mark.parametrize("end", ["cut", "late", "refused"])
 def test_tokens_counted_so_far_are_not_those_of_a_reply_that_broke_off(end: str):
     reader = OpenAIReader(Clock())
