@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import ir_measures
 
 from rag.core import Chunk, Document, Embedder, Mode, chunk_id
 from rag.index import FileState, Index, IndexSettings
 from rag.retrieve import retrieve
+
+if TYPE_CHECKING:
+    from rag.core import Vectors
 
 NDCG = ir_measures.nDCG @ 10
 
@@ -33,8 +36,15 @@ def read(folder: Path) -> SciFact:
     return SciFact(documents=_rows(folder / "corpus.jsonl"), queries=queries, relevant=relevant)
 
 
-def build(folder: Path, documents: list[dict[str, Any]], embedder: Embedder) -> Index:
-    """Make a collection with one passage a document: its title and text."""
+def text_of(document: dict[str, Any]) -> str:
+    """Return a document as it is indexed: its title and text."""
+    return f"{document['title']}\n{document['text']}".strip()
+
+
+def build(
+    folder: Path, documents: list[dict[str, Any]], embedder: Embedder, vectors: Vectors | None = None
+) -> Index:
+    """Make a collection with one passage a document; `vectors` are those of their texts, if made before."""
     settings = IndexSettings(
         name="scifact",
         embedder=embedder.name,
@@ -42,8 +52,8 @@ def build(folder: Path, documents: list[dict[str, Any]], embedder: Embedder) -> 
         dimension=embedder.dimension,
         chunk_tokens=None,
     )
-    texts = [f"{row['title']}\n{row['text']}".strip() for row in documents]
-    vectors = embedder.embed_documents(texts)
+    texts = [text_of(row) for row in documents]
+    vectors = embedder.embed_documents(texts) if vectors is None else vectors
     index = Index.create(folder, settings)
     with index.writer() as writer:
         for row, text, vector in zip(documents, texts, vectors, strict=True):

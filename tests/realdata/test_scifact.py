@@ -40,10 +40,10 @@ def test_dense_search_of_a_part_ranks_as_plain_cosine_does(shared_data: Path, tm
         documents=part, queries=queries, relevant={id_: data.relevant[id_] for id_ in queries}
     )
     embedder = load_embedder("all-MiniLM-L6-v2")
-    with contextlib.closing(scifact.build(tmp_path / "scifact", part, embedder)) as index:
+    matrix = embedder.embed_documents([scifact.text_of(row) for row in part])
+    with contextlib.closing(scifact.build(tmp_path / "scifact", part, embedder, matrix)) as index:
         ours = scifact.ndcg(index, embedder, some, "dense")
         hybrid = scifact.ndcg(index, embedder, some, "hybrid")
-    matrix = embedder.embed_documents([f"{row['title']}\n{row['text']}".strip() for row in part])
     run = {
         id_: {row["_id"]: float(s) for row, s in zip(part, matrix @ embedder.embed_query(text), strict=True)}
         for id_, text in queries.items()
