@@ -142,7 +142,8 @@ def _is_switch(link: _Element) -> bool:
     """Tell a link to the page in another language, and the sign beside a heading that links to itself."""
     if "hreflang" in link.attrib:
         return True
-    return str(link.get("href", "")).startswith("#") and "".join(map(str, link.itertext())).strip() in _SELF_LINKS
+    words = "".join(map(str, link.itertext())).strip()
+    return words in _SELF_LINKS and str(link.get("href", "")).startswith("#")
 
 
 def _number(written: str | None, default: int) -> int:
