@@ -11,6 +11,7 @@ from rag.core import Chunk, Citation, Completion, Message, Request, Settings
 
 __all__ = [
     "NOT_ASKED",
+    "OPEN",
     "BatchMetric",
     "Benchmark",
     "Case",
@@ -33,11 +34,16 @@ NOT_ASKED = "not asked"
 """Finish reason of the empty reply that stands where only the retrieval is measured and nobody is asked."""
 
 
+OPEN = "open"
+"""In the metadata of a question that nothing is known to answer: a judge may rate what is said."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Sample:
     """One question of a benchmark.
 
-    `targets` holds every accepted answer; empty means that the right reply is a refusal. For multiple choice
+    `targets` holds every accepted answer; empty means that the right reply is a refusal, unless the question
+    is `OPEN`. For multiple choice
     `choices` holds the options and `targets` the letter of the right one. `relevant` names passages as
     `source` or `source#page`; `gains` are their grades where these differ, one each. `cluster` groups samples
     that are not independent (a subject, a document).
@@ -57,6 +63,11 @@ class Sample:
     shots: tuple[tuple[str, str], ...] = ()
     metadata: Mapping[str, str] = field(default_factory=dict)
     follows: str | None = None
+
+    @property
+    def unanswerable(self) -> bool:
+        """True where a refusal is right."""
+        return not self.targets and OPEN not in self.metadata
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -15,7 +15,7 @@ from evals.benchmarks.rows import (
     refuse_keys,
     stratified,
 )
-from evals.core import Sample, SampleSet
+from evals.core import OPEN, Sample, SampleSet
 from rag.answering import answer_prompt_hash, answer_request
 from rag.config import BenchmarkConfig, Config
 from rag.core import Chunk, Request, Settings
@@ -142,5 +142,5 @@ def _sample(identity: str, text: str, relevant: Mapping[str, int], spec: Benchma
         question=text.strip(),
         relevant=tuple(f"{_CORPUS}#{document}" for document in relevant),
         gains=tuple(relevant.values()) if graded else (),
-        metadata={"ignore": f"{_CORPUS}#{identity}"} if spec.ignore_identical_ids else {},
+        metadata={OPEN: "true"} | ({"ignore": f"{_CORPUS}#{identity}"} if spec.ignore_identical_ids else {}),
     )

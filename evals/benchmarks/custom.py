@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from string import Template
 from typing import Any
 
 from evals.benchmarks.data import HUB_KEYS, open_data
 from evals.benchmarks.multiple_choice import letter_of, options_of
 from evals.benchmarks.rows import BadRows, kept_columns, refuse_keys, stratified
-from evals.core import Sample, SampleSet
+from evals.core import OPEN, Sample, SampleSet
 from evals.metrics.choices import letters
 from rag.answering import numbered_passages
 from rag.config import BenchmarkConfig, Config
@@ -33,9 +34,9 @@ class Custom:
     `$passages` for what was retrieved (it comes first where the template has no place for it), `$$` for a
     dollar sign. A value that ends in `.txt` is the path of one. Columns with a meaning, all optional: `id`
     (else the row's number, from 1), `question` (what is searched for; else the whole prompt), `answers` or
-    `answer` (a text or a list; none: a refusal is right), `choices`, `relevant`, `cluster`, `language`. The
-    other columns are kept as metadata. With choices the answer is a letter, a number from 0, or an option's
-    text.
+    `answer` (a text or a list; none: a refusal is right, but where no row has any, nothing is right or
+    wrong), `choices`, `relevant`, `cluster`, `language`. The other columns are kept as metadata. With choices
+    the answer is a letter, a number from 0, or an option's text.
     """
 
     licence = "that of your own data"
@@ -71,7 +72,10 @@ class Custom:
                 samples[sample.id] = sample
                 unanswered += all(row.get(key) is None for key in _TARGETS)
         warnings = bad.settle(len(samples))
-        if 0 < unanswered < len(samples):
+        if unanswered == len(samples):
+            opened = {OPEN: "true"}
+            samples = {s.id: replace(s, metadata={**s.metadata, **opened}) for s in samples.values()}
+        elif unanswered:
             of_all = f"{unanswered} of {len(samples)} rows of {data.name}"
             warnings += (f"{of_all} have no answer: there a refusal counts as right",)
         chosen = stratified([*samples.values()], spec.limit, seed=config.seed, stratum=lambda s: s.cluster)

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 from evals.benchmarks.data import HUB_KEYS, open_data
 from evals.benchmarks.rows import BadRows, files_sha256, read_rows, refuse_keys, stratified
-from evals.core import Sample, SampleSet
+from evals.core import OPEN, Sample, SampleSet
 from evals.prompts import prompt_hash, prompt_text, render
 from rag.config import BenchmarkConfig, Config
 from rag.core import Chunk, Message, Request, Settings
@@ -161,7 +161,7 @@ def _conversation(row: Any, benchmark: str) -> tuple[Sample, Sample]:
     if not isinstance(turns, list) or len(turns) != 2 or not all(_is_text(turn) for turn in turns):
         raise ValueError(f"'turns' should be two texts, not {str(turns)[:60]!r}")
     given = row.get("reference") if category in _REFERENCED else None
-    facts = {"category": str(category)}
+    facts = {"category": str(category), OPEN: "true"}
     if isinstance(given, list) and given and all(_is_text(text) for text in given):
         facts |= {f"reference_{number}": text for number, text in enumerate(given, start=1)}
     opening, following = (

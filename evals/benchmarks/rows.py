@@ -18,7 +18,7 @@ from typing import Any
 import orjson
 
 from evals.benchmarks.csv_rows import csv_rows
-from evals.core import Sample
+from evals.core import OPEN, Sample
 from rag.config import BenchmarkConfig, Config
 from rag.errors import ConfigError, LoadError
 
@@ -35,7 +35,7 @@ __all__ = [
 
 _NAMED = 10
 # What metrics and reports go by in a sample's metadata; a user's column of that name means something else.
-_METADATA = frozenset({"entry_point", "item", "mode", "rotation", "turn"})
+_METADATA = frozenset({"entry_point", "item", "mode", OPEN, "rotation", "turn"})
 _LONG_INTEGER = re.compile(rb"\d{19}")
 Row = tuple[str, Any]
 Note = Callable[[str, str], None]

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from evals.benchmarks.rows import BadRows, files_sha256, read_rows
-from evals.core import Record, Sample, ScoreItem
+from evals.core import OPEN, Record, Sample, ScoreItem
 from rag.citations import read_answer
 from rag.core import Chunk, Completion, Outcome, Timing
 from rag.errors import ConfigError
@@ -94,12 +94,13 @@ def labelled_item(
     label: bool,
     place: str,
     question: str = "",
-    targets: Sequence[str] = (),
+    targets: Sequence[str] | None = None,
     cluster: str = "",
 ) -> Labelled:
     """Return an answer as if a system had given it over these passages.
 
-    Citation lines and refusals are read as those of any system. Without a cluster it is one of its own.
+    Citation lines and refusals are read as those of any system. Without a cluster it is one of its own,
+    without `targets` the question is open; where these are empty a refusal is right.
     """
     chunks = tuple(_chunk(text, f"{place}#{number}") for number, text in enumerate(passages, start=1))
     read = read_answer(answer, chunks)
@@ -117,7 +118,13 @@ def labelled_item(
         refused=read.refused,
         context_key="labelled" if chunks else None,
     )
-    sample = Sample(id=place, benchmark="labelled", question=question, targets=tuple(targets))
+    sample = Sample(
+        id=place,
+        benchmark="labelled",
+        question=question,
+        targets=tuple(targets or ()),
+        metadata={OPEN: "true"} if targets is None else {},
+    )
     return Labelled(item=(sample, record, chunks), label=label, cluster=cluster or place)
 
 
@@ -139,8 +146,8 @@ def _labelled(row: Any, place: str) -> Iterator[Labelled]:
 def _own(row: Mapping[str, Any], place: str) -> Labelled:
     passages = row.get("passages", row.get("contexts")) or ()
     passages = [passages] if isinstance(passages, str) else passages
-    answers = row.get("answers") or ()
-    if not all(isinstance(text, str) for text in (*passages, *answers)):
+    answers = row.get("answers")
+    if not all(isinstance(text, str) for text in (*passages, *(answers or ()))):
         raise ValueError("'passages' and 'answers' are lists of texts")
     return labelled_item(
         _text(row, "answer"),

@@ -55,7 +55,8 @@ def judge_labelled(
     import evals
 
     judges = [judge.model_dump(mode="json") for judge in config.judge]
-    key = hashlib.sha256(json.dumps([metric, judges, data.sha256]).encode()).hexdigest()[:12]
+    told = [metric, judges, data.sha256, *(["open"] if any(map(_is_open, data.items)) else [])]
+    key = hashlib.sha256(json.dumps(told).encode()).hexdigest()[:12]
     folder = config.home_dir() / "calibrations" / "runs" / f"{metric}-{key}"
     if (folder / "run.json").is_file():
         result = evals.resume(folder, budget=budget, progress=progress)
@@ -71,15 +72,21 @@ def _config(metric: str, data: LabelledSet, config: Config, files: Path) -> Conf
     from rag.config import BenchmarkConfig, SystemConfig
 
     files.mkdir(parents=True, exist_ok=True)
-    questions, answers = files / "questions.jsonl", files / "answers.jsonl"
-    _write(questions, (_question(place, item) for place, item in enumerate(data.items)))
+    answers = files / "answers.jsonl"
     _write(answers, (_answer(place, item) for place, item in enumerate(data.items)))
-    benchmark = BenchmarkConfig(
-        name=_BENCHMARK, benchmark="docqa", data=str(questions.resolve()), metrics=(metric,)
-    )
+    benchmarks = []
+    # Rows of one's own without any answer are open: of labelled answers it is often not known what is right.
+    for name, kind in ((_BENCHMARK, "docqa"), (f"{_BENCHMARK}-open", "custom")):
+        rows = [_question(n, one) for n, one in enumerate(data.items) if _is_open(one) == (kind == "custom")]
+        if rows:
+            path = files / f"{name}.jsonl"
+            _write(path, rows)
+            benchmarks.append(
+                BenchmarkConfig(name=name, benchmark=kind, data=str(path.resolve()), metrics=(metric,))
+            )
     changes: dict[str, Any] = {
         "systems": (SystemConfig(name=_SYSTEM, recorded=answers.resolve()),),
-        "benchmarks": (benchmark,),
+        "benchmarks": tuple(benchmarks),
         "gates": {},
         "repeats": 1,
     }
@@ -89,7 +96,14 @@ def _config(metric: str, data: LabelledSet, config: Config, files: Path) -> Conf
 def _question(place: int, item: Labelled) -> dict[str, Any]:
     sample = item.item[0]
     question = sample.question.strip() or _NO_QUESTION
-    return {"id": str(place), "question": question, "answers": list(sample.targets), "cluster": item.cluster}
+    row = {"id": str(place), "question": question, "cluster": item.cluster}
+    return row if _is_open(item) else {**row, "answers": list(sample.targets)}
+
+
+def _is_open(item: Labelled) -> bool:
+    """Return whether nothing is known of what is right."""
+    sample = item.item[0]
+    return not (sample.targets or sample.unanswerable)
 
 
 def _answer(place: int, item: Labelled) -> dict[str, Any]:

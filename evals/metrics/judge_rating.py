@@ -93,11 +93,11 @@ def conversation(case: Case) -> Sequence[str]:
 
 
 def reference_of(sample: Sample) -> str:
-    """Return the accepted answers, one a line; for a sample without any, that a refusal is right."""
+    """Return the accepted answers, one a line, or that a refusal is right; nothing for an open question."""
     if sample.choices:
         right = [f"{letter}. {option}" for letter, option in _options(sample) if letter in sample.targets]
         return "\n".join(right or sample.targets)
-    return "\n".join(sample.targets) or render("judge.refusal")
+    return render("judge.refusal") if sample.unanswerable else "\n".join(sample.targets)
 
 
 def _question(sample: Sample) -> str:

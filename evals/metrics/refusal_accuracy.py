@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from evals.core import Record, Sample, Score
-from evals.metrics.text import is_refusal
+from evals.metrics.text import NO_ANSWER_KNOWN, is_refusal
 from rag.core import Chunk
 
 __all__ = ["RefusalAccuracy"]
@@ -20,6 +20,8 @@ class RefusalAccuracy:
 
     def score(self, sample: Sample, record: Record, passages: Sequence[Chunk]) -> Sequence[Score]:  # noqa: ARG002
         """Compare the refusal with what the sample asks for: no targets means that it has no answer."""
-        refused, should = is_refusal(record), not sample.targets
+        if not (sample.targets or sample.unanswerable):
+            return [Score(metric="refusal_accuracy", value=None, reason=NO_ANSWER_KNOWN)]
+        refused, should = is_refusal(record), sample.unanswerable
         reason = f"{'refused' if refused else 'answered'}, {'unanswerable' if should else 'answerable'}"
         return [Score(metric="refusal_accuracy", value=float(refused == should), reason=reason)]

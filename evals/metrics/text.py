@@ -14,6 +14,7 @@ from rag.core import Outcome
 from rag.text import sentence_spans
 
 __all__ = [
+    "NO_ANSWER_KNOWN",
     "TokenTable",
     "best_of_targets",
     "is_refusal",
@@ -23,6 +24,7 @@ __all__ = [
     "without_markers",
 ]
 
+NO_ANSWER_KNOWN = "no accepted answer known"
 _KEPT = 200_000  # tokens of a table, 40 MB
 
 _ARTICLES = {
@@ -126,8 +128,11 @@ def best_of_targets(
     """Return the best `compare(answer, target)` over the accepted answers, citation marks taken off.
 
     Without accepted answers a refusal is right and scores 1, any answer 0; a refusal of an answerable
-    question scores 0: SQuAD 2.0's rule (Rajpurkar et al. 2018, arXiv:1806.03822).
+    question scores 0: SQuAD 2.0's rule (Rajpurkar et al. 2018, arXiv:1806.03822). None where nothing is known
+    of what is right.
     """
+    if not (sample.targets or sample.unanswerable):
+        return Score(metric=metric, value=None, reason=NO_ANSWER_KNOWN)
     refused = is_refusal(record)
     if refused or not sample.targets:
         value = float(refused and not sample.targets)

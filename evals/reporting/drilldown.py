@@ -60,6 +60,7 @@ def _view(
         id=sample.id,
         question=sample.question,
         targets=sample.targets,
+        unanswerable=sample.unanswerable,
         choices=sample.choices,
         answers=tuple(_answer(run, record) for record in ranked),
         spread=spread,

@@ -237,7 +237,8 @@ class AnswerView:
 class SampleView:
     """A sample with every system's answer; `spread` is how far their leading scores lie apart.
 
-    `passages` are those that were retrieved, by retrieval setting.
+    `passages` are those that were retrieved, by retrieval setting. A refusal is right where it is
+    `unanswerable`.
     """
 
     benchmark: str
@@ -246,6 +247,7 @@ class SampleView:
     targets: tuple[str, ...]
     choices: tuple[str, ...]
     answers: tuple[AnswerView, ...]
+    unanswerable: bool
     spread: float
     passages: tuple[tuple[str, tuple[Chunk, ...]], ...] = ()
 

@@ -195,7 +195,9 @@ def test_rows_of_ones_own_without_an_answer_are_counted(tmp_path: Path) -> None:
     assert "2 of 33 rows" in warning
     assert "a refusal counts as right" in warning
     (tmp_path / "d.jsonl").write_bytes(as_lines(*bare))
-    assert load(tmp_path, name="custom", data="d.jsonl").warnings == ()
+    found = load(tmp_path, name="custom", data="d.jsonl")
+    assert found.warnings == ()
+    assert [sample.unanswerable for sample in found.samples] == [False, False]
 
 
 @pytest.mark.parametrize("name", ["docqa", "custom"])

@@ -22,7 +22,11 @@ from evals.calibration.altered import altered_sentences
 from evals.calibration.data import read_labelled
 from evals.calibration.logistic import fit_logistic, folds_of
 from evals.cli import app
+from evals.cli.judged import judge_labelled
+from evals.folder import RunFolder
 from evals.metrics.faithfulness_lexical import support
+from evals.metrics.judge_rating import reference_of
+from evals.prompts import render
 from rag.config import Config, parse_config
 from rag.errors import ConfigError, LoadError
 from tests.evals.judged import JUDGE, judged_config
@@ -268,6 +272,22 @@ def test_a_judge_is_asked_once(tmp_path: Path) -> None:
     found = json.loads(first.stdout)
     assert (found["model"], found["scored"], found["figures"]["auroc"]["value"]) == ("lab:judge", 6, 0.5)
     assert json.loads(again.stdout)["figures"] == found["figures"]
+
+
+def test_a_judge_is_told_what_is_right_only_where_that_is_known(tmp_path: Path) -> None:
+    known: tuple[list[str] | None, ...] = (None, [], ["50,000"])
+    rows = [
+        {"question": f"Q{n}?", "answer": f"A{n}", "label": n % 2 == 0, "answers": known[n % 3]}
+        for n in range(6)
+    ]
+    path = tmp_path / "labelled.jsonl"
+    path.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    with FakeServer(Behaviour(text=json.dumps({"explanation": "fine", "rating": 7}))) as server:
+        config = judged_config(tmp_path, server.base_url, server.base_url, "m")
+        judged = judge_labelled("judge_rating", read_labelled(path), config)
+    assert [score.value for score in judged.scores] == [0.7] * 6
+    told = {s.id: reference_of(s) for s in RunFolder.open(judged.result.folder).samples()}
+    assert [told[str(n)] for n in range(6)] == ["", render("judge.refusal"), "50,000"] * 2
 
 
 def test_reports_show_it_beside_the_scores_of_that_judge_only(tmp_path: Path) -> None:

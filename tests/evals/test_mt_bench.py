@@ -74,6 +74,7 @@ def test_a_question_is_two_samples_of_one_cluster(tmp_path: Path) -> None:
     assert samples[3].metadata == {
         "category": "math",
         "turn": "2",
+        "open": "true",
         "reference_1": "It is 4.",
         "reference_2": "It is 8.",
     }

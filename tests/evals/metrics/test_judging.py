@@ -168,6 +168,9 @@ def test_a_question_without_an_answer_says_that_a_refusal_is_right() -> None:
     case = Case(sample=sample(question="Who?"), record=record("I do not know.", refused=True))
     _, (asked,) = judged("judge_rating", case, replies(rated(10)))
     assert "the right reply says so" in asked.messages[1].content
+    case = Case(sample=sample(question="Who?", metadata={"open": "true"}), record=record("Me."))
+    _, (asked,) = judged("judge_rating", case, replies(rated(10)))
+    assert "<reference" not in asked.messages[1].content
 
 
 @pytest.mark.parametrize("rating", [0, 11, -1, 7.5, "7", True, None, [7], {"x": 7}])

@@ -62,6 +62,14 @@ def test_a_failed_call_misses_no_value_that_its_sample_has_none_of(
     assert (found.value, found.reason, is_missing(found)) == (None, reason, False)
 
 
+@pytest.mark.parametrize("metric", ["token_f1", "exact_match", "rouge_l", "chrf", "refusal_accuracy"])
+def test_of_an_open_question_nothing_is_right_or_wrong(metric: str) -> None:
+    for refused in (True, False):
+        found = score(metric, sample(metadata={"open": "true"}), record("x", refused=refused))
+        assert (found.value, found.reason, is_missing(found)) == (None, "no accepted answer known", False)
+        assert score(metric, sample(), record("x", refused=refused)).value == float(refused)
+
+
 class _Broken:
     names = ("broken", "also_broken")
     needs_answer = True

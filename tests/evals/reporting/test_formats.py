@@ -109,6 +109,14 @@ def test_what_is_unknown_of_an_answer_says_what_it_is() -> None:
     assert "<span>unknown</span>" not in page
 
 
+def test_of_an_open_question_no_page_says_what_is_right() -> None:
+    run = make_run(PROFILES[:1], questions=1, choices=0)
+    for metadata, times in (({}, 1), ({"open": "true"}, 0)):
+        asked = [replace(sample, targets=(), metadata=metadata) for sample in run.samples]
+        page = render(build_report(replace(run, samples=asked)), "html")
+        assert page.count("a refusal; the documents do not answer this") == times
+
+
 def _hostile() -> RunData:
     run = make_run(PROFILES[:2], questions=6, choices=2)
     samples = [
