@@ -154,7 +154,8 @@ class ReplyReader(ABC):
 
         Args:
             events: what the end cut loose; half an event is not a malformed one.
-            stray: lines that were no events; a bare JSON error among them counts.
+            stray: lines that were no events; a bare JSON error counts, and so does a whole reply, which some
+                servers send without calling it JSON.
             broken: why no more could be read.
         """
         for data in events:
@@ -162,10 +163,14 @@ class ReplyReader(ABC):
                 self.events([data])
         if self.done:
             return
+        bare = _loads(stray)
         if self.finish_reason is not None:
             self.close()
-        elif error := error_in(_loads(stray)):
+        elif error := error_in(bare):
             self.refuse(error)
+        elif isinstance(bare, dict) and not self._spoke:
+            self.streamed = False
+            self.whole(stray, "")
         elif broken is None:
             self.fail(Outcome.STREAM_TRUNCATED, f"the stream ended without {self.ending}")
         elif broken.outcome is Outcome.CONNECTION:

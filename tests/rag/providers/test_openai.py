@@ -12,6 +12,7 @@ from rag.core import Message, Outcome, Request, Timing, Usage
 from rag.errors import ConfigError
 from rag.providers.catalog import vendors
 from rag.providers.openai import OpenAIProvider, OpenAIReader, Quirks, read_usage
+from rag.providers.sse import EventParser
 from rag.providers.transport import Clock
 from tests.fakes.openai_wire import OpenAIExchange
 from tests.fakes.script import Behaviour
@@ -231,6 +232,18 @@ def test_an_empty_finish_reason_ends_nothing():
     reader.events([b'{"choices":[{"delta":{"content":"half"},"finish_reason":""}]}'])
     reader.end([])
     assert reader.outcome is Outcome.STREAM_TRUNCATED
+
+
+@pytest.mark.parametrize("option", [0, orjson.OPT_INDENT_2])
+def test_a_whole_reply_that_is_not_called_json_is_not_asked_for_again(option: int):
+    reader, parser = OpenAIReader(Clock()), EventParser()
+    reader.streamed = True
+    choice = {"message": {"content": "yes"}, "finish_reason": "stop"}
+    usage = {"prompt_tokens": 9, "completion_tokens": 1}
+    reader.events(parser.feed(orjson.dumps({"choices": [choice], "usage": usage}, option=option)))
+    reader.end(parser.finish(), parser.stray)
+    assert (reader.outcome, reader.text, reader.streamed) == (Outcome.OK, "yes", False)
+    assert reader.usage == Usage(input_tokens=9, output_tokens=1)
 
 
 async def test_a_refusal_whose_explanation_never_ends_is_a_refusal(monkeypatch: pytest.MonkeyPatch):
