@@ -101,7 +101,11 @@ def search(
     as_json: JsonOption = False,
     config: ConfigOption = None,
 ) -> None:
-    """Find the passages that fit a query best."""
+    """Find the passages that fit a query best.
+
+    A hybrid score is made of the dense and the lexical rank (reciprocal rank fusion): it orders the passages
+    of one query and says nothing across queries.
+    """
     from rag.cli.show import print_hits, print_json
     from rag.pipeline import search as run_search
     from rag.shapes import search_shape
