@@ -27,6 +27,7 @@ STORE_FOLDER = "chroma"
 # Recall@10 against exact search on SciFact: 0.992; with Chroma's ef_search of 100 it is 0.990. A larger M or
 # ef_construction gains nothing there and halves the speed of building.
 HNSW = {"space": "cosine", "max_neighbors": 16, "ef_construction": 100, "ef_search": 400}
+_RESERVED = ("chroma:", "$", "#")
 
 
 class VectorStore:
@@ -130,8 +131,8 @@ def _metadata(chunk: Chunk) -> dict[str, str | int | float | bool]:
         "section": chunk.section,
         "language": chunk.language,
     }
-    # Chroma keeps keys of this prefix for itself and refuses None.
-    extra = {key: value for key, value in chunk.metadata.items() if key and not key.startswith("chroma:")}
+    # Chroma keeps keys of these prefixes for itself and refuses None.
+    extra = {key: value for key, value in chunk.metadata.items() if key and not key.startswith(_RESERVED)}
     return {key: value for key, value in {**extra, **own}.items() if value is not None}
 
 

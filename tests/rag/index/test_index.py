@@ -66,6 +66,14 @@ def test_words_are_found_however_their_accents_and_hyphens_are_written(index: In
     assert texts(index, index.lexical("exemplo", 5)) == ["um exem\u00ad\nplo"]
 
 
+def test_metadata_under_any_name_is_taken_and_filtered_by(index: Index) -> None:
+    names = ["$schema", "#tag", "chroma:document", "a.b", "", " ", "é", "k" * 5_000]
+    with index.writer() as writer:
+        add(writer, "odd.jsonl", ["an odd row"], **dict.fromkeys(names, "v"))
+    for name in names:
+        assert texts(index, index.lexical("odd", 5, {name: "v"})) == ["an odd row"]
+
+
 def test_more_are_asked_for_than_any_memory_holds(index: Index) -> None:
     assert len(index.lexical("jump fox", 10**15)) == 2
     assert len(index.dense(vector("jump"), 10**15)) == 5
