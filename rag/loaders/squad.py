@@ -67,10 +67,13 @@ def paragraph_key(context: str) -> str:
 
 
 def documents(found: Sequence[tuple[str, str, str]]) -> list[Parsed]:
-    """Return a document for each distinct (key, title, context)."""
+    """Return a document for each distinct key of (key, title, context); the first title stands."""
+    firsts: dict[str, tuple[str, str]] = {}
+    for key, title, context in found:
+        firsts.setdefault(key, (title, context))
     return [
         Parsed(text=context, title=title or key, metadata={"format": "squad"}, key=key)
-        for key, title, context in dict.fromkeys(found)
+        for key, (title, context) in firsts.items()
         if context
     ]
 

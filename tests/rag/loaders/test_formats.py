@@ -307,8 +307,10 @@ def test_paragraphs_of_squad_are_documents_and_its_questions_are_not() -> None:
 def test_rows_of_squad_give_each_paragraph_once() -> None:
     answers = {"text": ["Denver"], "answer_start": [0]}
     rows = [
-        {"id": str(n), "title": "A_B", "context": context, "question": f"Q{n}?", "answers": answers}
-        for n, context in enumerate(("Denver won.", "Denver won.", "It rained."))
+        {"id": str(n), "title": title, "context": context, "question": f"Q{n}?", "answers": answers}
+        for n, (title, context) in enumerate(
+            (("A_B", "Denver won."), ("Another", "Denver won."), ("A_B", "It rained."))
+        )
     ]
     found = parse_bytes("\n".join(json.dumps(row) for row in rows).encode(), "xquad.jsonl")
     assert [(d.title, d.text) for d in found] == [("A B", "Denver won."), ("A B", "It rained.")]
