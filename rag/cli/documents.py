@@ -155,7 +155,7 @@ def ask(
     from rag.pipeline import ask as run_ask
     from rag.shapes import answer_shape
 
-    text = sys.stdin.read() if question == "-" else question
+    text = sys.stdin.read().strip() if question == "-" else question
     stream = not (as_json or no_stream)
     settings = read_config(config).with_cache(cache)
     with waiting_for(f"asking {provider or settings.default_provider}") as stop_waiting:

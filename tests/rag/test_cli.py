@@ -97,6 +97,8 @@ def test_ask_reads_the_question_from_standard_input_and_prints_for_people(in_hom
     done = in_process("ask", "-", "-c", "notes", "-p", "extractive", stdin="When was Groq founded?")
     assert done.exit_code == 0
     assert "[1] groq.md (verified)" in done.stdout
+    done = in_process("ask", "-", "-c", "notes", "-p", "extractive", "--json", stdin="Who makes Grok?\n")
+    assert json.loads(done.stdout)["question"] == "Who makes Grok?"
 
 
 def test_a_terminal_is_told_who_is_asked_until_the_answer_comes(in_home: Path) -> None:
