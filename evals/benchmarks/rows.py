@@ -105,7 +105,7 @@ def kept_columns(row: Mapping[str, Any], known: Collection[str]) -> dict[str, An
     return {
         str(key): value
         for key, value in row.items()
-        if value is not None and key not in known and key not in _METADATA
+        if value not in (None, "") and key not in known and key not in _METADATA
     }
 
 

@@ -214,6 +214,12 @@ def test_columns_of_ones_own_are_not_taken_for_ours(tmp_path: Path, name: str) -
     }
 
 
+def test_an_empty_cell_is_no_category(tmp_path: Path) -> None:
+    (tmp_path / "d.csv").write_text("id,question,answers,category\n1,A?,x,law\n2,B?,y,\n")
+    found = load(tmp_path, name="docqa", data="d.csv").samples
+    assert [dict(sample.metadata) for sample in found] == [{"category": "law"}, {}]
+
+
 def test_more_choices_than_letters_are_said(tmp_path: Path) -> None:
     many = {**row_of("custom", 0), "choices": [str(n) for n in range(27)], "answers": "3"}
     (tmp_path / "d.jsonl").write_bytes(as_lines(many, *(row_of("custom", n) for n in range(1, GOOD))))
