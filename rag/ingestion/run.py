@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rag.config import CollectionConfig, Config, load_config
@@ -23,7 +24,7 @@ __all__ = ["ingest"]
 
 
 def ingest(
-    sources: Iterable[str],
+    sources: str | Path | Iterable[str | Path],
     collection: str,
     *,
     prune: bool = False,
@@ -36,7 +37,7 @@ def ingest(
     have not changed are not opened, those whose content has not changed are not read again.
 
     Args:
-        sources: files, folders, globs and http(s) URLs.
+        sources: files, folders, globs and http(s) URLs, or one of them.
         collection: its name; 3 to 63 letters, digits, `.`, `_`, `-`.
         prune: remove documents that `sources` no longer hold; not done when a source cannot be found, since
             what it held may only be out of reach.
@@ -51,7 +52,7 @@ def ingest(
     """
     started = time.monotonic()
     config = config or load_config()
-    given = list(sources)
+    given = [str(one) for one in ([sources] if isinstance(sources, str | Path) else sources)]
     if not given:
         raise UsageError("name at least one SOURCE: a file, folder, glob or URL.")
     found, missing = discover(given)

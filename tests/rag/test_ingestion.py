@@ -42,6 +42,14 @@ def test_a_second_ingest_does_nothing(docs: Path) -> None:
     assert (second.added, second.updated, second.unchanged, second.chunks_added) == (0, 0, 3, 0)
 
 
+def test_one_source_may_stand_alone(docs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(docs)
+    assert ingest("groq.md", "notes").added == 1  # a text is no list of its letters, of which "." is a folder
+    assert ingest(docs / "grok.md", "notes").added == 1
+    assert ingest([docs / "sub"], "notes").added == 1
+    assert sources("notes") == {"groq.md", "grok.md", "prices.txt"}
+
+
 def test_a_touched_file_is_unchanged_and_a_changed_one_replaces_its_passages(docs: Path) -> None:
     ingest([str(docs)], "notes")
     os.utime(docs / "grok.md", ns=(1, 1))
