@@ -48,8 +48,7 @@ def main() -> None:
     inbox: queue.Queue[dict[str, Any]] = queue.Queue()
     threading.Thread(target=_read, args=(inbox,), daemon=True).start()
     _say({"ready": True})
-    while True:
-        message = inbox.get()
+    while "end" not in (message := inbox.get()):
         if "leg" in message:
             _serve(Leg(**_tuples(message["leg"])), client, prompts, inbox)
 
@@ -58,14 +57,14 @@ def _serve(leg: Leg, client: Client, prompts: Prompts, inbox: queue.Queue[dict[s
     tally = Tally()
     requests = requests_of(leg, prompts)
     _say({"made": len(requests)})
-    order = inbox.get()
+    order = _order(inbox)
     if "start" in order:
         over = threading.Event()
         running = aio.submit(drive(replace(leg, start=order["start"]), requests, client, tally))
         running.add_done_callback(lambda _: over.set())
         while not over.wait(_TELL_S):
             _say({"done": len(tally.shots)})
-            if not inbox.empty() and "stop" in inbox.get():
+            if not inbox.empty() and "stop" in _order(inbox):
                 running.cancel()
         failure = None if running.cancelled() else running.exception()
         if failure is not None:
@@ -84,7 +83,14 @@ def _serve(leg: Leg, client: Client, prompts: Prompts, inbox: queue.Queue[dict[s
 def _read(inbox: queue.Queue[dict[str, Any]]) -> None:
     for line in sys.stdin:
         inbox.put(json.loads(line))
-    os._exit(0)  # the parent closed the pipe or is gone: nobody reads what a request in flight would bring
+    inbox.put({"end": True})
+
+
+def _order(inbox: queue.Queue[dict[str, Any]]) -> dict[str, Any]:
+    message = inbox.get()
+    if "end" in message:
+        os._exit(0)  # the parent is gone: nobody reads what a request in flight would bring
+    return message
 
 
 def _tuples(data: dict[str, Any]) -> dict[str, Any]:

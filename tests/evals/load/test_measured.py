@@ -200,7 +200,10 @@ os._exit(9)
 def test_processes_share_the_requests_and_their_figures_are_merged(
     server: FakeServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "sitecustomize.py").write_text(_CHATTER)  # what a library prints is no figure
+    # What a library prints is no figure, and what it does at the end, such as sending traces, is done.
+    ended = tmp_path / "ended"
+    at_exit = f"import atexit; atexit.register(open({str(ended)!r}, 'a').write, 'x')"
+    (tmp_path / "sitecustomize.py").write_text(_CHATTER + at_exit)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     server.script(default=Behaviour(latency_s=0.05))
     result = measure(server.base_url, concurrencies=(6,), requests=60, warmup=6, processes=2)
@@ -213,6 +216,7 @@ def test_processes_share_the_requests_and_their_figures_are_merged(
     figures = figures_of(level.shots)
     assert figures.max_in_flight == server.counters.max_in_flight == 6
     assert figures.requests_per_s > 1.2 * 3 / 0.06, "the two ran at the same time"
+    assert ended.read_text() == "xx"
 
 
 @pytest.mark.parametrize(("users", "parts"), [(1, 2), (3, 8), (5, 2), (6, 2)])
