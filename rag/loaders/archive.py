@@ -64,5 +64,5 @@ class Archive:
             )
         try:
             return self._zip.read(info)
-        except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, OSError, RuntimeError) as exc:
+        except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, ValueError) as exc:
             raise LoadError(f"its part {name!r} is damaged; save or copy the file again.") from exc

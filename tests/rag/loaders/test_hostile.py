@@ -14,6 +14,7 @@ import pytest
 
 from rag.errors import LoadError
 from rag.loaders import Limits, Source, discover, load, load_many
+from rag.loaders.archive import Archive
 from rag.loaders.pool import Worker, read
 from tests.rag.loaders.files import docx_bytes, pdf_bytes, zip_bytes
 
@@ -82,6 +83,14 @@ def test_bombs_are_refused_in_the_child(worker: Worker, kind: str) -> None:
         assert "root:" not in str(caught.value)
     assert time.monotonic() - began < 60
     assert worker.parse(b"still here", "a.txt")[0].text == "still here"
+
+
+def test_a_zip_without_its_beginning_is_damaged() -> None:
+    data = zip_bytes({"a": b"x" * 200, "b": b"y"})
+    archive = Archive(data[:4] + data[20:])
+    assert archive.read("b") == b"y"
+    with pytest.raises(LoadError, match="'a' is damaged"):
+        archive.read("a")
 
 
 @needs_linux
