@@ -29,11 +29,12 @@ demo: $(STAMP) ## index the bundled handbook, answer three questions, compare th
 test: $(STAMP) ## the test suite
 	$(BIN)/python -m pytest -n $(N) -m "not live and not nightly and not bench"
 
-check: $(STAMP) ## lint, format, types, imports
+check: $(STAMP) ## lint, format, types, imports, and that the documentation names what there is
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
+	$(BIN)/python -m pytest -q -n 0 tests/test_docs.py -k "not readme_runs and not docstrings_run"
 
 bench: $(STAMP) ## speed against the alternatives, side by side in one run
 	$(BIN)/python -m pytest -n 0 -m bench -s --timeout 1800 tests/bench
