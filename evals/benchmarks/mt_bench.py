@@ -61,6 +61,7 @@ class MTBench:
         """
         refuse_keys(spec, (*HUB_KEYS, "subjects"))
         found = _rows(spec, config)
+        usable = 0
         first: dict[str, Sample] = {}
         second: dict[str, Sample] = {}
         for place, row in found.rows:
@@ -69,14 +70,16 @@ class MTBench:
             except ValueError as exc:
                 found.bad.add(place, str(exc))
                 continue
+            usable += 1
             if spec.subjects and opening.metadata["category"] not in spec.subjects:
                 continue
             if opening.id in first:
+                usable -= 1
                 found.bad.add(place, f"question {opening.cluster!r} was there before")
                 continue
             first[opening.id] = opening
             second[opening.id] = following
-        warnings = found.bad.settle(len(first))
+        warnings = found.bad.settle(usable if first else 0)
         chosen = stratified(
             [*first.values()], spec.limit, seed=config.seed, stratum=lambda s: s.metadata["category"]
         )

@@ -106,8 +106,9 @@ class MultipleChoice(ABC):
         data = open_data(spec, config, self.revisions)
         bad = BadRows(data.name, config.limits.max_error_rate)
         split = data.read(spec.split or data.default_split, bad)
-        items = _of_subjects(self._samples(split, bad, spec.name), spec.subjects)
-        warnings = list(bad.settle(len(items)))
+        found = self._samples(split, bad, spec.name)
+        warnings = list(bad.settle(len(found)))
+        items = _of_subjects(found, spec.subjects)
         chosen = stratified(items, spec.limit, seed=config.seed, stratum=lambda sample: sample.cluster)
         chosen, sha256 = self._with_shots(chosen, data, spec, config, warnings)
         return SampleSet(

@@ -267,6 +267,15 @@ def test_options_are_a_list_or_the_json_of_one(tmp_path: Path) -> None:
         assert "line 22: the options should be a list, not 'left, or'" in found.warnings[0]
 
 
+def test_bad_items_are_held_against_those_of_all_subjects(tmp_path: Path) -> None:
+    folder = write_mmlu(tmp_path / "m")
+    path = folder / "test" / "anatomy_test.csv"
+    path.write_text(path.read_text() + "\nonly,two\nonly,three\n")
+    found = load(tmp_path, name="mmlu", data="m", shots=0, subjects=["world_history"])
+    assert len(found.samples) == 10
+    assert "2 of 22 rows" in found.warnings[0]
+
+
 def test_the_prompt_is_the_fields_own(tmp_path: Path) -> None:
     write_mmlu(tmp_path / "m")
     sample = load(tmp_path, name="mmlu", data="m", shots=1, subjects=["world_history"]).samples[0]

@@ -66,6 +66,16 @@ def reply(text: str) -> Completion:
     return Completion(text=text, outcome=Outcome.OK, provider="x", model="y", timing=Timing(sent=0.0))
 
 
+def test_bad_questions_are_held_against_those_of_all_categories(tmp_path: Path) -> None:
+    more = [{**QUESTIONS[1], "question_id": n, "category": "stem"} for n in range(10, 28)]
+    write_data(tmp_path, [*QUESTIONS, *more, {"question_id": 99}])
+    found = loaded(tmp_path, subjects=["math"])
+    assert [s.id for s in found.samples] == ["2-1", "2-2"]
+    assert "1 of 22 rows" in found.warnings[0]
+    with pytest.raises(LoadError, match="no usable row"):
+        loaded(tmp_path, subjects=["maths"])
+
+
 def test_a_question_is_two_samples_of_one_cluster(tmp_path: Path) -> None:
     write_data(tmp_path)
     samples = loaded(tmp_path).samples
