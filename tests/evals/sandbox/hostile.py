@@ -8,7 +8,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
-__all__ = ["hostile_programs"]
+__all__ = ["ENDLESS", "hostile_programs"]
+
+# Programs that do nothing but go on: any limit on time ends them.
+ENDLESS = {
+    "an endless loop",
+    "an endless sleep",
+    "an endless loop at once",
+    "an endless number",
+    "endless output",
+    "signals ignored",
+}
 
 _PATHS = """
 def attack(path):

@@ -20,7 +20,7 @@ from evals.sandbox.jail import Bare, Bubblewrap
 from evals.sandbox.seccomp import filter_program
 from rag.errors import MissingDependencyError, RagassayError
 from tests.conftest import need_tool
-from tests.evals.sandbox.hostile import hostile_programs
+from tests.evals.sandbox.hostile import ENDLESS, hostile_programs
 
 TEST = "def check(candidate):\n    assert candidate({!r}) == {!r}\n"
 
@@ -29,6 +29,13 @@ TEST = "def check(candidate):\n    assert candidate({!r}) == {!r}\n"
 def sandbox() -> Sandbox:
     need_tool("bwrap", "bubblewrap")
     return open_sandbox()
+
+
+@pytest.fixture(scope="module")
+def brief(sandbox: Sandbox) -> Sandbox:
+    """The same with less time, for programs that would take all of it."""
+    limits = Limits(wall_s=2.0)
+    return Sandbox(Bubblewrap(limits), limits)
 
 
 @pytest.fixture
@@ -175,7 +182,7 @@ def test_what_it_prints_is_kept_to_a_bound(sandbox: Sandbox) -> None:
     assert len(verdict.output) == Limits().output_bytes
 
 
-def test_no_hostile_program_gets_out_or_a_verdict(sandbox: Sandbox, tmp_path: Path) -> None:
+def test_no_hostile_program_gets_out_or_a_verdict(sandbox: Sandbox, brief: Sandbox, tmp_path: Path) -> None:
     secret, written = tmp_path / "secret", tmp_path / "written"
     secret.write_text("a secret")
     with socket.socket() as listener:
@@ -183,13 +190,14 @@ def test_no_hostile_program_gets_out_or_a_verdict(sandbox: Sandbox, tmp_path: Pa
         listener.listen()
         programs = hostile_programs(secret, written, listener.getsockname()[1], os.getpid())
         assert len(programs) >= 25
+        assert programs.keys() > ENDLESS
         times = {}
         escaped = {}
 
         def examine(name: str) -> None:
             program, argument, wanted = programs[name]
             start = time.monotonic()
-            verdict = sandbox.examine(
+            verdict = (brief if name in ENDLESS else sandbox).examine(
                 Exam(program=program, entry_point="attack", test=TEST.format(argument, wanted))
             )
             times[name] = time.monotonic() - start
@@ -208,7 +216,7 @@ def test_no_hostile_program_gets_out_or_a_verdict(sandbox: Sandbox, tmp_path: Pa
     assert max(times.values()) < 15, times
 
 
-def test_nothing_outlives_its_exam(sandbox: Sandbox) -> None:
+def test_nothing_outlives_its_exam(sandbox: Sandbox, brief: Sandbox) -> None:
     listed = subprocess.run(["ps", "-wweo", "args"], capture_output=True, text=True, check=True).stdout
     before = listed.count("bwrap] <defunct>")
     sandbox.examine(
@@ -216,7 +224,7 @@ def test_nothing_outlives_its_exam(sandbox: Sandbox) -> None:
             "import threading, time\nthreading.Thread(target=time.sleep, args=(999,)).start()\ndef f(x): return 2"
         )
     )
-    sandbox.examine(exam("def f(x):\n    while True: pass"))
+    assert brief.examine(exam("def f(x):\n    while True: pass")).kind is Kind.TIMEOUT
     running = subprocess.run(["ps", "-wweo", "ppid,args"], capture_output=True, text=True, check=True).stdout
     assert [
         line for line in running.splitlines() if line.split()[0] == str(os.getpid()) and "bwrap" in line
