@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rag.attempts import start_recording
@@ -121,7 +122,10 @@ def _local_identity(name: str, model: str) -> Mapping[str, object] | None:
         return None
     from rag.models import LOCAL_MODELS
 
-    return {"wire": "llama.cpp", "files": [file.sha256 for file in LOCAL_MODELS[model].files]}
+    if model in LOCAL_MODELS:
+        return {"wire": "llama.cpp", "files": [file.sha256 for file in LOCAL_MODELS[model].files]}
+    own = Path(model).expanduser().resolve()  # gigabytes: not read to be known again
+    return {"wire": "llama.cpp", "file": str(own), "size": own.stat().st_size, "at": own.stat().st_mtime_ns}
 
 
 def resolve_with_fallback(ref: str, config: Config, *, limits: LimitsConfig | None = None) -> Provider:

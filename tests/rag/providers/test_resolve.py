@@ -33,6 +33,16 @@ def test_the_vendor_ends_at_the_first_colon():
         split_ref("  ")
 
 
+def test_a_model_file_of_ones_own(tmp_path: Path):
+    file = tmp_path / "own.gguf"
+    file.write_bytes(b"GGUF")
+    assert resolve(f"local:{file}", Config()).model == str(file)
+    keeping = Config(cache=tmp_path / "replies.sqlite3")
+    before, again = (resolve(f"local:{file}", keeping)._key(ask()) for _ in range(2))
+    file.write_bytes(b"GGUF of another model")
+    assert before == again != resolve(f"local:{file}", keeping)._key(ask())
+
+
 @pytest.mark.parametrize(
     ("ref", "error", "words"),
     [
