@@ -24,6 +24,7 @@ from evals.reporting.model import Report
 __all__ = ["plain_text", "render_table"]
 
 _NARROWEST = 80
+_LONG_NAME = 24
 
 
 def render_table(report: Report, width: int | None = None) -> str:
@@ -78,6 +79,15 @@ def plain_text(
     return "\n".join(line.rstrip() for line in file.getvalue().splitlines()) + "\n"
 
 
+def _names(table: TableText) -> set[int]:
+    """Return the columns of short names, which stand whole where a column of sentences can wrap instead."""
+    cells = {place: [row[place] for row in table.rows] for place in table.words}
+    sentences = {place for place, column in cells.items() if any(" " in cell for cell in column)}
+    if not sentences:
+        return set()
+    return {p for p in cells.keys() - sentences if max(map(len, cells[p]), default=0) <= _LONG_NAME}
+
+
 def _print(console: object, table: TableText) -> None:
     from rich import box
     from rich.console import Console
@@ -87,6 +97,7 @@ def _print(console: object, table: TableText) -> None:
 
     assert isinstance(console, Console)
     grid = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, collapse_padding=True)
+    names = _names(table)
     tall = any("\n" in cell for row in table.rows for cell in row)
     for place, column in enumerate(table.columns):
         words = place in table.words
@@ -94,7 +105,7 @@ def _print(console: object, table: TableText) -> None:
             Text(column.replace("/", "/\n").replace(" per ", "\nper ")),
             justify="left" if words else "right",
             overflow="fold",
-            no_wrap=not words,
+            no_wrap=not words or place in names,
         )
     for number, row in enumerate(table.rows):
         starts_group = bool(row[0]) and number > 0
