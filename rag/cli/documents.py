@@ -158,10 +158,12 @@ def ask(
     text = sys.stdin.read().strip() if question == "-" else question
     stream = not (as_json or no_stream)
     settings = read_config(config).with_cache(cache)
+    streamed: list[str] = []  # nothing where a provider refuses in a field of its own
     with waiting_for(f"asking {provider or settings.default_provider}") as stop_waiting:
 
         def show(piece: str) -> None:
             stop_waiting()
+            streamed.append(piece)
             _write(visible(piece))
 
         answer = run_ask(
@@ -175,7 +177,7 @@ def ask(
     if as_json:
         print_json(answer_shape(answer))
     elif answer.completion.outcome.answered:
-        print("\n" if stream else visible(answer.text) + "\n")
+        print("\n" if streamed else visible(answer.text) + "\n")
         print_answer_notes(answer)
     _exit_for(answer.completion)
 

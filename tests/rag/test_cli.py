@@ -13,6 +13,7 @@ from typer.testing import CliRunner, Result
 
 import evals.cli  # noqa: F401  adds its commands
 from rag.cli.app import app
+from tests.fakes.server import FakeServer
 
 
 def in_process(*arguments: str, stdin: str = "") -> Result:
@@ -120,6 +121,15 @@ def test_a_terminal_is_told_who_is_asked_until_the_answer_comes(in_home: Path) -
         os.close(theirs)
     assert "asking extractive ..." in shown
     assert done.stdout.startswith("Groq, Inc. was founded in 2016. [1]\n")
+
+
+def test_a_refusal_is_shown_though_it_is_no_part_of_the_stream(in_home: Path, tmp_path: Path) -> None:
+    config = tmp_path / "c.yaml"
+    with FakeServer() as server:
+        config.write_text(f"providers: {{lab: {{base_url: '{server.base_url}'}}}}")
+        done = in_process("ask", "x", "-c", "notes", "-p", "lab:fault:refusal", "--config", str(config))
+    assert done.exit_code == 0, done.stderr
+    assert done.stdout.startswith("I cannot help with that.\n\n")
 
 
 def test_ask_refuses_in_the_language_of_the_question(in_home: Path) -> None:
