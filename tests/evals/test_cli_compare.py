@@ -13,7 +13,7 @@ import evals.cli
 from rag.cli.app import app
 from tests.conftest import assert_golden
 from tests.evals.reporting.known import Known, known_run, write_run
-from tests.evals.reporting.runs import PROFILES, make_run
+from tests.evals.reporting.runs import COMPARED, PROFILES, make_run
 
 assert evals.cli.COMMAND_MODULES
 
@@ -54,18 +54,7 @@ def test_golden(golden: str, words: tuple[str, ...], runs: Path, monkeypatch: py
 
 def test_json_is_one_document(runs: Path) -> None:
     one = json.loads(call("compare", runs / "tonight", "--json").stdout)
-    assert {
-        "a",
-        "b",
-        "metric",
-        "n",
-        "difference",
-        "ci_low",
-        "ci_high",
-        "p_value",
-        "p_adjusted",
-        "significant",
-    } <= one[0].keys()
+    assert one[0].keys() >= COMPARED
     two = json.loads(call("compare", runs / "old", runs / "new", "--json").stdout)
     assert (two[0]["system"], two[0]["significant"], len(two[0]["regressed"])) == ("a", True, 20)
     chosen = json.loads(call("choose", runs / "new", "--json").stdout)

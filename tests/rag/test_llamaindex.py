@@ -14,22 +14,14 @@ from llama_index.core.query_engine import RetrieverQueryEngine
 from llama_index.core.retrievers import QueryFusionRetriever
 from llama_index.core.schema import MetadataMode, NodeWithScore
 
-from rag import ingest
-from rag.config import Config
 from rag.errors import UnknownNameError
 from rag.llamaindex import CollectionRetriever
-from tests.rag.chain import DOCUMENTS, QUESTIONS
+from tests.rag.chain import DOCUMENTS, QUESTIONS, make_home
 
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("llamaindex")
-    for name, text in DOCUMENTS.items():
-        (folder / name).write_text(text, encoding="utf-8")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("RAGASSAY_HOME", str(folder / "home"))
-        ingest([str(folder / name) for name in DOCUMENTS], "tiny", config=Config())
-    return folder / "home"
+    return make_home(tmp_path_factory.mktemp("llamaindex"))
 
 
 @pytest.fixture

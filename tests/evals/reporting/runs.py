@@ -22,6 +22,19 @@ DOCQA = (
     "citation_precision",
     "refusal_accuracy",
 )
+# The keys of a comparison in JSON, whichever command prints it.
+COMPARED = {
+    "a",
+    "b",
+    "metric",
+    "n",
+    "difference",
+    "ci_low",
+    "ci_high",
+    "p_value",
+    "p_adjusted",
+    "significant",
+}
 RETRIEVAL = ("recall@5", "recall@10", "mrr", "ndcg@10")
 FACTS = [
     ("What does a batch request cost?", "Batch requests cost half the price of the same request sent alone."),

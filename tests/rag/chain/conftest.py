@@ -7,22 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from rag import ingest
 from rag.config import Config, parse_config
 from tests.fakes.server import FakeServer
-from tests.rag.chain import DOCUMENTS
+from tests.rag.chain import make_home
 
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A home with the collection `tiny`, made by a real ingest."""
-    folder = tmp_path_factory.mktemp("chain")
-    for name, text in DOCUMENTS.items():
-        (folder / name).write_text(text, encoding="utf-8")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("RAGASSAY_HOME", str(folder / "home"))
-        ingest([str(folder / name) for name in DOCUMENTS], "tiny", config=Config())
-    return folder / "home"
+    return make_home(tmp_path_factory.mktemp("chain"))
 
 
 @pytest.fixture(autouse=True)
