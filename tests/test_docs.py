@@ -11,6 +11,7 @@ import importlib
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -93,9 +94,22 @@ def test_the_tour_of_the_readme_runs(checkout: Path) -> None:
             assert done.returncode == 0, report
 
 
+@pytest.fixture(scope="module")
+def ingested(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home with the collection that the examples use."""
+    home = tmp_path_factory.mktemp("examples")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAGASSAY_HOME", str(home))
+        patch.chdir(REPO)
+        ingest(list(_EXAMPLES_NEED), "handbook")
+    return home
+
+
 @pytest.mark.parametrize("name", WITH_EXAMPLES)
-def test_examples_in_docstrings_run(name: str, checkout: Path) -> None:
-    ingest(list(_EXAMPLES_NEED), "handbook")
+def test_examples_in_docstrings_run(
+    name: str, checkout: Path, ingested: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAGASSAY_HOME", str(shutil.copytree(ingested, tmp_path / "own")))
     runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE)
     output: list[str] = []
     for test in doctest.DocTestFinder().find(importlib.import_module(name), name):
