@@ -99,13 +99,15 @@ class _Cutter:
             span = trim(self._text, begin, stop)
             if span:
                 yield span
-            # White space after it belongs to no passage: else the next one might hold nothing new.
-            while stop < end and self._text[stop].isspace():
-                stop += 1
-            if stop >= end:
-                return
             done = stop
+            # White space behind it belongs to no passage: else the next one might hold nothing new.
+            while done < end and self._text[done].isspace():
+                done += 1
+            if done >= end:
+                return
             begin = self._restart(span[0] if span else begin, stop, places, weights)
+            if done - begin >= self._limit * MAX_CHARS_PER_TOKEN:  # a gap wider than a passage
+                begin = done
 
     def _stop(self, begin: int, done: int, end: int, places: array[int], weights: array[float]) -> int:
         """Return where the passage that starts at `begin` ends; always past `done`."""

@@ -198,7 +198,7 @@ def test_impossible_sizes_are_refused(tokens: int, overlap: int) -> None:
         cut("text", tokens, overlap)
 
 
-@pytest.mark.parametrize("space", ["\n\u00a0", "\n\r", " \n\u3000"])
+@pytest.mark.parametrize("space", ["\n\u00a0", "\n\r", " \n\u3000", " " * 30, "\n" * 5_000])
 def test_no_passage_only_repeats_the_end_of_the_last(space: str) -> None:
     chunks = cut("word " * 9 + space + "0: more words", 2, 1)
     assert [c.end for c in chunks] == sorted({c.end for c in chunks})
