@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,6 +41,9 @@ def run_result(folder: Path, spec: RunSpec, scored: Scored, stops: Mapping[str, 
     messages = [f"{name} was stopped: {stop.reason}" for name, stop in stops.items()]
     missing = {name: totals for name, totals in scored.totals.items() if totals.missing}
     messages.extend(_missing(name, totals, limit) for name, totals in missing.items())
+    called = {name for name, totals in missing.items() if any(o.infrastructure for o in totals.outcomes)}
+    if called or not missing.keys() <= stops.keys():  # a budget's stop says itself how to go on
+        messages.append(_cure(folder, spec, called))
     if scored.lost_contexts:
         again = f"'ragassay eval resume {folder}' gets them again"
         messages.append(f"the passages of {scored.lost_contexts} replies are lost; {again}")
@@ -66,3 +69,9 @@ def _missing(name: str, totals: SystemTotals, limit: float) -> str:
     over = ", more than max_error_rate allows" if totals.too_many_missing(limit) else ""
     what = f"{totals.missing} of {totals.wanted} samples have no usable reply"
     return f"{name}: {what} ({', '.join(counts)}){over}"
+
+
+def _cure(folder: Path, spec: RunSpec, called: Set[str]) -> str:
+    refs = [system.provider for system in spec.config.systems if system.provider and system.name in called]
+    tells = f"; 'ragassay providers check {refs[0]}' tells what is wrong there" if refs else ""
+    return f"'ragassay eval resume {folder}' asks for what is missing{tells}"

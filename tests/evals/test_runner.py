@@ -100,6 +100,8 @@ def test_a_failure_fails_a_run_and_more_than_ten_percent_are_said_to_be_too_many
         assert ("more than max_error_rate allows" in result.messages[0]) is too_many
         assert len(result.failures) == failing
         assert f"{failing} of 200 samples have no usable reply" in result.messages[0]
+        assert f"'ragassay eval resume {result.folder}' asks for what is missing" in result.messages[-1]
+        assert "'ragassay providers check lab:mock'" in result.messages[-1]
         again = evals.resume(tmp_path / "run")
         assert (again.exit_code, again.failures) == (0, ())
         assert server.counters.requests == 200 + failing
