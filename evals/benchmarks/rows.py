@@ -159,6 +159,8 @@ def read_rows(path: Path, bad: BadRows) -> Iterator[Row]:
     }
     suffixes = [suffix.lower() for suffix in path.suffixes[-2:]]
     reader = _jsonl_rows if suffixes == [".jsonl", ".gz"] else readers.get(path.suffix.lower())
+    if path.is_dir():
+        raise LoadError(f"cannot read {path}: it is a folder; name one file in it.")
     if reader is None:
         raise LoadError(f"cannot read {path}: its name should end in {', '.join(readers)} or .jsonl.gz.")
     known, empty = bad.total, True

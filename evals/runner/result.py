@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Set
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -71,7 +71,7 @@ def _missing(name: str, totals: SystemTotals, limit: float) -> str:
     return f"{name}: {what} ({', '.join(counts)}){over}"
 
 
-def _cure(folder: Path, spec: RunSpec, called: Set[str]) -> str:
+def _cure(folder: Path, spec: RunSpec, called: Container[str]) -> str:
     refs = [system.provider for system in spec.config.systems if system.provider and system.name in called]
     tells = f"; 'ragassay providers check {refs[0]}' tells what is wrong there" if refs else ""
     return f"'ragassay eval resume {folder}' asks for what is missing{tells}"

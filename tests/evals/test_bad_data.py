@@ -96,6 +96,12 @@ def test_a_file_that_cannot_be_used_is_said_in_one_line(
     assert re.search(message, done.stderr.strip()), done.stderr
 
 
+def test_a_folder_where_one_file_is_expected_is_said(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    done = eval_run(tmp_path, name="docqa", data="folder")
+    assert "folder: it is a folder; name one file in it" in done.stderr
+
+
 def test_too_many_bad_rows_end_the_run_before_anything_is_asked(tmp_path: Path) -> None:
     rows = [row_of("docqa", n) for n in range(10)]
     (tmp_path / "d.jsonl").write_bytes(as_lines(*rows) + b"{broken\n" * 2)
