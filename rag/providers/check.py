@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import difflib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from rag.attempts import record_attempt
 from rag.config import Config
-from rag.core import Completion, Message, Outcome, Request, Settings
+from rag.core import Completion, Message, Outcome, Provider, Request, Settings
 from rag.errors import ConfigError
+from rag.pricing import Price, cost
 from rag.providers import find_vendor, resolve, split_ref
 from rag.providers.catalog import Vendor
+from rag.providers.limits import Limited
 from rag.providers.listing import list_models
 
 __all__ = ["Check", "check_provider"]
@@ -88,21 +91,20 @@ async def check_provider(ref: str, config: Config) -> Check:
     """
     vendor = _vendor(ref, config)
     ref = await _with_model(ref, vendor)
-    limits = config.limits.model_copy(update={"max_attempts": 1, "deadline_s": config.limits.timeout_s})
-    provider = resolve(ref, config.model_copy(update={"cache": False}), limits=limits)
+    provider = resolve(ref, config.model_copy(update={"cache": False}))
+    price: Price | None = getattr(provider, "price", None)
     request = Request(
         messages=(Message(role="user", content=_QUESTION),),
         settings=Settings(max_tokens=_MAX_TOKENS),
         question=_QUESTION,
     )
     try:
-        completion = await provider.complete(request)
+        completion = await _once(provider, request, price)
     finally:
         await provider.close()
     models = None
     if completion.outcome in {Outcome.NOT_FOUND, Outcome.BAD_REQUEST} and vendor is not None:
         models = await list_models(vendor)
-    price = getattr(provider, "price", None)
     flaws, notes = _seen(completion, vendor, priced=price is not None)
     return Check(
         ref=ref,
@@ -113,6 +115,15 @@ async def check_provider(ref: str, config: Config) -> Check:
         notes=notes,
         models=models,
     )
+
+
+async def _once(provider: Provider, request: Request, price: Price | None) -> Completion:
+    """Make one attempt, past the retries: a refusal that asks to wait is the answer to the question here."""
+    inner = provider.inner if isinstance(provider, Limited) else provider
+    completion = await inner.complete(request)
+    completion = replace(completion, cost=cost(price, completion.usage, completion.timing.total_s))
+    record_attempt(request, completion, number=1, base_url=getattr(inner, "base_url", None))
+    return completion
 
 
 def _vendor(ref: str, config: Config) -> Vendor | None:

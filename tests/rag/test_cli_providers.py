@@ -126,6 +126,12 @@ def test_each_failure_has_its_diagnosis(config: Path, fault: str, code: int, sai
     assert len(shown.stdout.splitlines()) == 1
 
 
+def test_a_refusal_that_asks_to_wait_is_told_at_once(config: Path, server: FakeServer) -> None:
+    server.script(default=Behaviour(fault="rate_limited", wait="0.2"))
+    code, shown = check(config, "lab:mock")
+    assert (code, shown["outcome"], server.counters.requests) == (1, "rate_limited", 1)
+
+
 def test_an_unknown_model_is_told_those_there_are(config: Path) -> None:
     code, found = check(config, "lab:fault:not_found")
     assert (code, found["outcome"], found["models"]) == (1, "not_found", ["mock"])
