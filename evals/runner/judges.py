@@ -88,8 +88,10 @@ class Judge:
         }
 
 
-def build_judges(config: Config, budget: Budget | None) -> tuple[Judge, ...]:
+def build_judges(config: Config, budget: Budget | None, *, with_keys: bool = True) -> tuple[Judge, ...]:
     """Return the judges of `config`, each checked: names, keys, prices. Nothing is called.
+
+    Without keys they can be planned with, not called.
 
     Raises:
         UsageError: one cannot be used as configured; says the cure.
@@ -98,7 +100,9 @@ def build_judges(config: Config, budget: Budget | None) -> tuple[Judge, ...]:
     for judge in config.judge:
         lane = lane_of(judge.provider)
         limits = config.limits if lane == "remote" else config.limits.model_copy(update={"concurrency": 1})
-        provider = resolve(judge.provider, config, limits=limits, budget=budget, price=judge.price)
+        provider = resolve(
+            judge.provider, config, limits=limits, budget=budget, price=judge.price, with_key=with_keys
+        )
         judges.append(Judge(config=judge, lane=lane, provider=provider))
     return tuple(judges)
 

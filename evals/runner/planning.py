@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from pathlib import Path
 
@@ -16,7 +16,9 @@ from evals.runner.systems import System, build_systems, check_modes, uncovered
 from evals.runner.turns import history_of, with_history
 from rag.config import Config
 from rag.core import Chunk, Request
+from rag.errors import MissingKeyError
 from rag.pricing import least, most
+from rag.providers import resolve
 from rag.providers.tokens import TokenCount, count_tokens
 
 __all__ = ["plan"]
@@ -34,6 +36,7 @@ def plan(
 ) -> Forecast:
     """Check a config as `run` does and say what the run will take; no provider is called.
 
+    A key that is missing is a warning here: what it would cost is asked before an account is opened.
     Passages are retrieved for a few samples, and their length taken for all. Arguments: as of `run`.
 
     Raises:
@@ -42,9 +45,13 @@ def plan(
     resolved, text = given_config(config, limit=limit, budget=budget)
     resolved = resolved.with_cache(cache)
     spec = resolve_spec(resolved, text)
-    systems = build_systems(resolved, None)
+    systems = build_systems(resolved, None, with_keys=False)
     check_modes(spec, systems)
-    judges = build_judges(resolved, None) if spec.judged else ()
+    judges = build_judges(resolved, None, with_keys=False) if spec.judged else ()
+    refs = [
+        *(system.config.provider for system in systems if system.config.provider),
+        *(judge.config.provider for judge in judges),
+    ]
     stored = () if resolved.reply_cache() is None else (_STORED,)
     collections = Collections(spec)
     try:
@@ -54,10 +61,25 @@ def plan(
                 *(_judge(judge, spec, systems, collections) for judge in judges),
             ),
             budget_usd=resolved.limits.budget_usd,
-            warnings=(*spec.warnings, *uncovered(resolved, systems), *stored),
+            warnings=(
+                *spec.warnings,
+                *_keys_missing(refs, resolved),
+                *uncovered(resolved, systems),
+                *stored,
+            ),
         )
     finally:
         collections.close()
+
+
+def _keys_missing(refs: Iterable[str], config: Config) -> tuple[str, ...]:
+    missing: dict[str, None] = {}
+    for ref in refs:
+        try:
+            resolve(ref, config)
+        except MissingKeyError as exc:
+            missing[str(exc)] = None
+    return tuple(missing)
 
 
 def _system(system: System, spec: RunSpec, collections: Collections) -> SystemForecast:

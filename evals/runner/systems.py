@@ -199,13 +199,16 @@ class _ProviderCaller:
         await self._provider.close()
 
 
-def build_systems(config: Config, budget: Budget | None) -> tuple[System, ...]:
+def build_systems(config: Config, budget: Budget | None, *, with_keys: bool = True) -> tuple[System, ...]:
     """Return the systems of `config`, each checked: names, keys, files, imports. Nothing is called.
+
+    Without keys they can be planned with, not called.
 
     Raises:
         UsageError: one cannot be used as configured; names it and the cure.
     """
-    return tuple(replace(_build(system, config, budget), seed=config.seed) for system in config.systems)
+    built = (_build(system, config, budget, with_keys=with_keys) for system in config.systems)
+    return tuple(replace(system, seed=config.seed) for system in built)
 
 
 def check_modes(spec: RunSpec, systems: Iterable[System]) -> None:
@@ -238,7 +241,7 @@ def uncovered(config: Config, systems: Iterable[System]) -> tuple[str, ...]:
     return tuple(warnings)
 
 
-def _build(system: SystemConfig, config: Config, budget: Budget | None) -> System:
+def _build(system: SystemConfig, config: Config, budget: Budget | None, *, with_keys: bool) -> System:
     if system.recorded is not None:
         if system.rag is not None:
             raise ConfigError(
@@ -273,17 +276,21 @@ def _build(system: SystemConfig, config: Config, budget: Budget | None) -> Syste
             caller=caller,
             rates=caller.price,
         )
-    return _provider_system(system, config, budget)
+    return _provider_system(system, config, budget, with_keys=with_keys)
 
 
-def _provider_system(system: SystemConfig, config: Config, budget: Budget | None) -> System:
+def _provider_system(
+    system: SystemConfig, config: Config, budget: Budget | None, *, with_keys: bool
+) -> System:
     from rag.providers import resolve, split_ref
 
     assert system.provider is not None
     vendor, _ = split_ref(system.provider)
     lane = lane_of(system.provider)
     limits = config.limits if lane == "remote" else config.limits.model_copy(update={"concurrency": 1})
-    provider = resolve(system.provider, config, limits=limits, budget=budget, price=system.price)
+    provider = resolve(
+        system.provider, config, limits=limits, budget=budget, price=system.price, with_key=with_keys
+    )
     return System(
         config=system,
         lane=lane,

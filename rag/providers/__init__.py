@@ -8,7 +8,7 @@ configured provider that lists exactly one model.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -58,6 +58,7 @@ def resolve(
     budget: Budget | None = None,
     price: PriceConfig | None = None,
     stream: bool = True,
+    with_key: bool = True,
 ) -> Provider:
     """Return the Provider that `ref` names, with retries, concurrency, price, budget and cache around it.
 
@@ -68,6 +69,7 @@ def resolve(
         budget: shared by all providers of a run.
         price: overrides what is known about the price.
         stream: ask for streams where the wire has them.
+        with_key: False for one that is asked what it would cost, never called.
 
     Raises:
         UnknownNameError: no such vendor, model or local model; the message suggests the nearest.
@@ -89,6 +91,7 @@ def resolve(
         identity = _local_identity(name, model)
     else:
         vendor = find_vendor(name, config)
+        vendor = vendor if with_key else replace(vendor, key_env=())
         model = _checked(model, vendor, ref)
         inner = WIRES.load(vendor.wire).at(vendor, model, timeout_s=limits.timeout_s, stream=stream)
         own = config.providers[name].price if name in config.providers else None

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import evals
+from rag.errors import MissingKeyError
 from tests.evals.runs import records_of, run_config, write_questions
 from tests.fakes.script import Behaviour
 from tests.fakes.server import FakeServer
@@ -48,6 +49,24 @@ def test_the_run_costs_what_the_forecast_said(tmp_path: Path, tokens: int) -> No
         assert system.cost_low_usd <= paid <= system.cost_high_usd
     assert forecast.cost_low_usd == sum(s.cost_low_usd for s in forecast.systems)
     assert forecast.cost_high_usd == sum(s.cost_high_usd for s in forecast.systems)
+
+
+def test_what_a_run_would_cost_is_told_without_a_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    write_questions(tmp_path / "questions.jsonl", 3)
+    config = run_config(
+        tmp_path,
+        "http://127.0.0.1:9/v1",
+        systems=[{"name": "gpt", "provider": "openai:gpt-4o-mini"}],
+        judge={"provider": "openai:gpt-4o"},
+        benchmarks=[{"name": "docqa", "data": "questions.jsonl", "metrics": ["judge_rating"]}],
+    )
+    forecast = evals.plan(config)
+    assert [system.model for system in forecast.systems] == ["gpt-4o-mini", "gpt-4o"]
+    assert all(system.cost_high_usd for system in forecast.systems)
+    assert sum("OPENAI_API_KEY is not set" in warning for warning in forecast.warnings) == 1
+    with pytest.raises(MissingKeyError):
+        evals.run(config, out=tmp_path / "run")
 
 
 def test_what_is_unknown_stays_out_of_the_total_and_is_named(tmp_path: Path) -> None:
