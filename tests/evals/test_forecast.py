@@ -67,6 +67,7 @@ def test_what_a_run_would_cost_is_told_without_a_key(tmp_path: Path, monkeypatch
     assert sum("OPENAI_API_KEY is not set" in warning for warning in forecast.warnings) == 1
     with pytest.raises(MissingKeyError):
         evals.run(config, out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 def test_what_is_unknown_stays_out_of_the_total_and_is_named(tmp_path: Path) -> None:

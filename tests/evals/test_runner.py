@@ -12,7 +12,7 @@ import evals
 from evals.folder import RunFolder
 from evals.runner import ProgressState, SystemTotals
 from rag.core import Outcome
-from rag.errors import ConfigError, MissingKeyError, RunError, UnknownNameError, UsageError
+from rag.errors import ConfigError, RunError, UnknownNameError, UsageError
 from tests.evals.runs import records_of, run_config, run_data, timeless, write_questions
 from tests.fakes.script import Behaviour
 from tests.fakes.server import FakeServer
@@ -267,11 +267,6 @@ def test_a_damaged_line_is_reported_and_asked_again(tmp_path: Path) -> None:
         ({"gates": {"docqa/token_f1": {"no_regression_from": "gone"}}}, RunError, "not a run folder"),
         ({"systems": [{"name": "x", "provider": "lba:mock"}]}, UnknownNameError, "did you mean 'lab'"),
         ({"systems": [{"name": "x", "provider": "lab:mok"}]}, UnknownNameError, "did you mean 'mock'"),
-        (
-            {"systems": [{"name": "x", "provider": "groq:openai/gpt-oss-20b"}]},
-            MissingKeyError,
-            "GROQ_API_KEY",
-        ),
         ({"systems": [{"name": "x", "recorded": "gone.jsonl"}]}, ConfigError, "gone.jsonl"),
         ({"systems": [{"name": "x", "runnable": "json:dumps"}]}, ConfigError, "RunnableLambda"),
         ({"systems": [{"name": "x", "runnable": "nowhere_at_all:chain"}]}, UsageError, "nowhere_at_all"),
@@ -295,9 +290,8 @@ def test_a_damaged_line_is_reported_and_asked_again(tmp_path: Path) -> None:
     ],
 )
 def test_what_is_wrong_is_said_before_any_call(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: dict[str, object], error: type, message: str
+    tmp_path: Path, change: dict[str, object], error: type, message: str
 ) -> None:
-    monkeypatch.delenv("GROQ_API_KEY", raising=False)
     write_questions(tmp_path / "questions.jsonl", 3)
     with FakeServer() as server:
         config = run_config(tmp_path, server.base_url, **change)
