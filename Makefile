@@ -5,6 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 # Extra flags for pip, such as another index for a CUDA or CPU build of torch: make setup PIP_FLAGS="--extra-index-url URL"
 PIP_FLAGS ?=
+# --no-compile: Python compiles what is imported, at its first import, and leaves the rest alone: a minute less.
 # tests/bench is left to `make bench`; N=0 runs the tests in one process.
 N ?= 2
 
@@ -19,7 +20,7 @@ setup: $(STAMP) ## virtual environment in .venv with pinned dependencies, and th
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; name it with: make setup PYTHON=python3.12")'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt $(PIP_FLAGS) --editable '.[dev]'
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-compile --constraint constraints.txt $(PIP_FLAGS) --editable '.[dev]'
 	$(BIN)/ragassay models pull all-MiniLM-L6-v2 smollm2-135m
 	touch $@
 
